@@ -1,0 +1,41 @@
+# make demo | make test | make check: each makes what it needs in .venv, nothing else is typed.
+
+# The first interpreter that the embedded server runs under: Python 3.11 or 3.12.
+PYTHON ?= $(firstword $(foreach name,python3 python3.12 python3.11,$(shell \
+  $(name) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $(name))) python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+
+.PHONY: demo test check lint types tests clean
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
+	  { echo "The embedded server needs Python 3.11 or 3.12; run: make PYTHON=python3.11 demo"; exit 9; }
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP)-local: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[local]'
+	@touch $@
+
+$(STAMP)-dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(STAMP)-local
+
+demo: $(STAMP)-local ## judge the phantom study in examples/ on a real Triton server
+	$(BIN)/ichclient infer examples/phantom-sdh --out demo
+
+test: $(STAMP)-dev ## every test, on real Triton
+	$(BIN)/python -m pytest -q
+
+lint: $(STAMP)-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)-dev
+	$(BIN)/mypy
+
+check: lint types test ## what has to be green before a change lands
+
+clean:
+	rm -rf $(VENV) demo dist build

@@ -1,0 +1,83 @@
+"""What can go wrong between a study on disk and its result, in the order a study meets it.
+
+    ichcore.errors.IchError           1
+    +-- IchClientError                1
+        +-- NothingFound              3   no files, no DICOM, no CT
+        +-- RefusedInput              4   CT was found, none of it may be judged
+        +-- PartialResult             5   a study ended before all its slices were judged
+        +-- ServerError               6   a server answered, but not with a result
+        |   +-- ServerUnreachable     6   nobody answers at the address
+        |   +-- ServerRefused         8   the server gave altered or contract-breaking values
+        +-- CannotWrite               7   the output folder cannot be written
+        +-- EmbeddedServerError       9   the embedded server cannot start here
+        |   +-- PortInUse            11   the port that was asked for is taken
+        +-- RepositoryError          10   a missing or altered file in the model repository
+
+The numbers are the exit codes of `ichclient`; `docs/contract.md` publishes them.
+"""
+
+from __future__ import annotations
+
+from ichcore.errors import IchError
+
+
+class IchClientError(IchError):
+    """Any failure of the client."""
+
+
+class NothingFound(IchClientError):
+    """There is nothing to judge: no files, no DICOM, or no CT among it."""
+
+    exit_code = 3
+
+
+class RefusedInput(IchClientError):
+    """CT was found, but none of it may be judged, or its pixels cannot be trusted."""
+
+    exit_code = 4
+
+
+class PartialResult(IchClientError):
+    """The study ended before every slice was judged; what is missing is named."""
+
+    exit_code = 5
+
+
+class ServerError(IchClientError):
+    """A server answered, but not with a result."""
+
+    exit_code = 6
+
+
+class ServerUnreachable(ServerError):
+    """Nobody answers at the address, or the answer did not come in time."""
+
+
+class ServerRefused(ServerError):
+    """The server's values cannot be trusted: golden slices differ, or the contract is broken."""
+
+    exit_code = 8
+
+
+class CannotWrite(IchClientError):
+    """The output folder cannot be written."""
+
+    exit_code = 7
+
+
+class EmbeddedServerError(IchClientError):
+    """The embedded Triton server cannot start on this machine as it is."""
+
+    exit_code = 9
+
+
+class PortInUse(EmbeddedServerError):
+    """The port that was asked for is taken by another program."""
+
+    exit_code = 11
+
+
+class RepositoryError(IchClientError):
+    """A file of the model repository is missing or altered."""
+
+    exit_code = 10

@@ -1,0 +1,219 @@
+"""Headers -> Stacks: slices of one series that share a grid, ordered from inferior to superior.
+
+One SeriesInstanceUID may hold several stacks (a localizer beside axial slices, two orientations,
+two reconstructions); each becomes a stack of its own. Files that cannot be ordered stay together
+as one stack without positions, so that they are still judged and reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichclient import geometry
+from ichclient.dicom import file_digest, pixel_digest
+from ichclient.headers import SliceHeader, Warning_
+
+_Key = TypeVar("_Key", bound=Hashable)
+
+SAME_POSITION_MM = 0.05
+SAME_DIRECTION = 0.02  # largest difference of two cosines: about one degree
+SAME_SPACING_MM = 1e-3
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Slices of one series in order along their normal, and what was resolved to get there.
+
+    `conflicts` counts files that claim the place or the UID of another and differ from it.
+    """
+
+    slices: tuple[SliceHeader, ...]
+    positioned: bool
+    conflicts: int = 0
+    warnings: tuple[Warning_, ...] = ()
+
+    def __post_init__(self) -> None:
+        """A stack has at least one slice."""
+        if not self.slices:
+            raise ValueError("a stack needs at least one slice")
+
+    @property
+    def first(self) -> SliceHeader:
+        """The lowest slice, whose header speaks for the stack."""
+        return self.slices[0]
+
+    @cached_property
+    def normal(self) -> NDArray[np.float64] | None:
+        """The common unit normal towards the head; None where there are no positions."""
+        orientation = self.first.ImageOrientationPatient
+        if not self.positioned or orientation is None:
+            return None
+        return geometry.normal_from_orientation(orientation)
+
+    @cached_property
+    def positions_mm(self) -> tuple[float, ...]:
+        """The place of each slice along the normal, ascending; empty without positions."""
+        if self.normal is None:
+            return ()
+        return tuple(geometry.positions_along_normal(_origins(self.slices), self.normal).tolist())
+
+    @cached_property
+    def gaps_mm(self) -> tuple[float, ...]:
+        """The distances between neighbouring slices along the normal."""
+        return tuple(np.diff(self.positions_mm).tolist())
+
+    @property
+    def slice_spacing_mm(self) -> float:
+        """The median distance between neighbouring slices; 0 for a single one."""
+        return float(np.median(self.gaps_mm)) if self.gaps_mm else 0.0
+
+    @property
+    def coverage_mm(self) -> float:
+        """The height of tissue the slices stand for: first to last, and one spacing more."""
+        if not self.gaps_mm:
+            return 0.0
+        return self.positions_mm[-1] - self.positions_mm[0] + self.slice_spacing_mm
+
+    @property
+    def gantry_tilt_degrees(self) -> float:
+        """The signed angle between stack direction and normal, by geometry."""
+        if self.normal is None:
+            return 0.0
+        origins = _origins((self.slices[0], self.slices[-1]))
+        return geometry.tilt_degrees(origins[0], origins[1], self.normal)
+
+
+def stacks_from_headers(headers: Iterable[SliceHeader]) -> tuple[Stack, ...]:
+    """Group headers by series, then by common grid; order each stack along its normal."""
+    stacks: list[Stack] = []
+    for series in _grouped(headers, lambda header: header.SeriesInstanceUID):
+        unique, conflicts, repeated = _without_copies(series)
+        flat = [header for header in unique if not header.is_stackable]
+        if flat:
+            stacks.append(Stack(_by_number(flat), positioned=False, conflicts=conflicts))
+        grids = _same_grid([header for header in unique if header.is_stackable])
+        for grid in grids:
+            stacks.extend(_ordered(part, conflicts, repeated) for part in _phases(grid))
+    return tuple(stacks)
+
+
+def _ordered(headers: list[SliceHeader], conflicts: int, repeated: int) -> Stack:
+    """Order by position, and drop slices that repeat another's place with the same pixels."""
+    placed = _placed(headers)
+    kept: list[tuple[float, SliceHeader]] = []
+    dropped = 0
+    for position, header in placed:
+        if kept and position - kept[-1][0] < SAME_POSITION_MM:
+            if pixel_digest(kept[-1][1]) == pixel_digest(header):
+                dropped += 1
+                continue
+            conflicts += 1
+        kept.append((position, header))
+    warnings = []
+    if dropped + repeated:
+        warnings.append(
+            Warning_(
+                "duplicates_dropped",
+                f"{dropped + repeated} file(s) repeat another slice with the same pixels; "
+                "each slice is taken once.",
+            )
+        )
+    slices = tuple(header for _, header in kept)
+    return Stack(slices, positioned=True, conflicts=conflicts, warnings=tuple(warnings))
+
+
+def _without_copies(headers: list[SliceHeader]) -> tuple[list[SliceHeader], int, int]:
+    """Files of one SOPInstanceUID: identical bytes count once, differing bytes are a conflict."""
+    unique: list[SliceHeader] = []
+    conflicts = repeated = 0
+    for same in _grouped(headers, lambda header: header.SOPInstanceUID or header.relative_path):
+        digests = {file_digest(header) for header in same} if len(same) > 1 else set()
+        conflicts += max(len(digests) - 1, 0)
+        repeated += len(same) - max(len(digests), 1)
+        unique.append(same[0])
+    return unique, conflicts, repeated
+
+
+def _phases(headers: list[SliceHeader]) -> list[list[SliceHeader]]:
+    """Split by AcquisitionNumber, but only where that is what makes positions repeat.
+
+    One acquisition per slice is ordinary, so the number alone says nothing.
+    """
+    if not _positions_repeat(headers):
+        return [headers]
+    parts = _grouped(headers, lambda header: header.AcquisitionNumber)
+    split = len(parts) > 1 and all(len(part) > 1 for part in parts)
+    return parts if split and not any(map(_positions_repeat, parts)) else [headers]
+
+
+def _positions_repeat(headers: list[SliceHeader]) -> bool:
+    positions = [position for position, _ in _placed(headers)]
+    return bool(np.any(np.diff(positions) < SAME_POSITION_MM))
+
+
+def _placed(headers: list[SliceHeader]) -> list[tuple[float, SliceHeader]]:
+    """Slices with their positions in mm, ascending; equal places go by number, then by path."""
+    orientation = headers[0].ImageOrientationPatient
+    assert orientation is not None  # only stackable headers come here
+    normal = geometry.normal_from_orientation(orientation)
+    positions = geometry.positions_along_normal(_origins(headers), normal).tolist()
+    return sorted(
+        zip(positions, headers, strict=True),
+        key=lambda pair: (pair[0], pair[1].InstanceNumber or 0, pair[1].relative_path),
+    )
+
+
+def _same_grid(headers: list[SliceHeader]) -> list[list[SliceHeader]]:
+    """Cluster by comparison with each group's first header, so that no rounding edge splits."""
+    groups: list[list[SliceHeader]] = []
+    for header in headers:
+        for group in groups:
+            if _shares_grid(group[0], header):
+                group.append(header)
+                break
+        else:
+            groups.append([header])
+    return groups
+
+
+def _shares_grid(one: SliceHeader, other: SliceHeader) -> bool:
+    def near(a: tuple[float, ...] | None, b: tuple[float, ...] | None, within: float) -> bool:
+        return bool(np.allclose(a or (), b or (), rtol=0, atol=within))
+
+    def exact(header: SliceHeader) -> tuple[object, ...]:
+        return (
+            header.Rows, header.Columns, header.FrameOfReferenceUID, header.ConvolutionKernel,
+            "LOCALIZER" in header.ImageType,
+        )  # fmt: skip
+
+    return (
+        exact(one) == exact(other)
+        and near(one.ImageOrientationPatient, other.ImageOrientationPatient, SAME_DIRECTION)
+        and near(one.PixelSpacing, other.PixelSpacing, SAME_SPACING_MM)
+    )
+
+
+def _by_number(headers: list[SliceHeader]) -> tuple[SliceHeader, ...]:
+    return tuple(sorted(headers, key=lambda item: (item.InstanceNumber or 0, item.relative_path)))
+
+
+def _origins(headers: Iterable[SliceHeader]) -> list[tuple[float, float, float]]:
+    return [
+        header.ImagePositionPatient for header in headers if header.ImagePositionPatient is not None
+    ]
+
+
+def _grouped(
+    headers: Iterable[SliceHeader], key: Callable[[SliceHeader], _Key]
+) -> list[list[SliceHeader]]:
+    """Headers that share a key, in order of first appearance."""
+    groups: dict[_Key, list[SliceHeader]] = {}
+    for header in headers:
+        groups.setdefault(key(header), []).append(header)
+    return list(groups.values())

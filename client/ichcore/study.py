@@ -1,0 +1,157 @@
+"""Slice scores of one series -> study score, volume and decisions.
+
+The rule sees scores and positions only, never pixels, so it runs on the server and anywhere else
+that has the slice scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichcore.errors import ContractError, NonFiniteError, NoSlicesError, ProvenanceError
+from ichcore.spec import EnsembleSpec, StudyRule
+
+Float32 = NDArray[np.float32]
+
+
+class Decision(StrEnum):
+    """What a study is called at one operating point."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+    INDETERMINATE = "indeterminate"
+
+
+@dataclass(frozen=True)
+class SliceScores:
+    """n slices of one series, inferior to superior.
+
+    `score`, `lesion_mm2`, `brain_mm2` and `position_mm` (along the slice normal) have shape [n],
+    `member_scores` [n, K]; `provenance` has one string per slice.
+    """
+
+    score: Float32
+    member_scores: Float32
+    lesion_mm2: Float32
+    brain_mm2: Float32
+    position_mm: Float32
+    provenance: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse no slices, shapes that differ, values that are not finite, mixed provenance."""
+        count = len(self.score)
+        if count == 0:
+            raise NoSlicesError("The study has no slices, so it has no score.")
+        for name in ("score", "lesion_mm2", "brain_mm2", "position_mm"):
+            values: Float32 = getattr(self, name)
+            if values.shape != (count,):
+                raise ContractError(f"{name} has shape {values.shape}; expected ({count},).")
+            _refuse_non_finite(name, values)
+        if self.member_scores.ndim != 2 or len(self.member_scores) != count:
+            raise ContractError(f"member_scores has shape {self.member_scores.shape}.")
+        _refuse_non_finite("member_scores", self.member_scores)
+        if len(self.provenance) != count:
+            raise ContractError(f"{len(self.provenance)} provenances came for {count} slices.")
+        if len(set(self.provenance)) != 1:
+            raise ProvenanceError(
+                f"The slices were judged by {len(set(self.provenance))} different bundles; "
+                "send the whole study to replicas of one version."
+            )
+        if np.any(np.diff(self.position_mm) < 0):
+            raise ContractError("position_mm must rise from inferior to superior.")
+
+
+@dataclass(frozen=True)
+class StudyScore:
+    """The study result; `lesion_volume_ml` is None where slice positions do not allow it."""
+
+    score: float
+    member_scores: tuple[float, ...]
+    lesion_volume_ml: float | None
+    coverage_mm: float
+    decisions: tuple[tuple[str, Decision], ...]
+    top_slices: tuple[int, ...]
+    provenance: str
+
+
+def study_from_slices(slices: SliceScores, spec: EnsembleSpec) -> StudyScore:
+    """Apply the spec's study rule to the slices of one series."""
+    rule = spec.study_rule
+    if slices.member_scores.shape[1] != len(spec.members):
+        raise ContractError(
+            f"Scores of {slices.member_scores.shape[1]} members came; "
+            f"the spec has {len(spec.members)}."
+        )
+    smoothed = _smoothed(slices.score, rule)
+    score = float(smoothed.max())
+    coverage_mm = _coverage_mm(slices, rule)
+    covered = coverage_mm >= rule.minimum_coverage_mm and len(smoothed) >= rule.minimum_slices
+    order = np.argsort(-slices.score, kind="stable")[: rule.top_slices]
+    return StudyScore(
+        score=score,
+        member_scores=tuple(
+            float(_smoothed(column, rule).max()) for column in slices.member_scores.T
+        ),
+        lesion_volume_ml=_volume_ml(slices),
+        coverage_mm=coverage_mm,
+        decisions=tuple(
+            (point.name, _decision(score, point.threshold, covered))
+            for point in spec.operating_points
+        ),
+        top_slices=tuple(int(index) for index in order),
+        provenance=slices.provenance[0],
+    )
+
+
+def slice_extent_mm(position_mm: Sequence[float] | Float32) -> Float32 | None:
+    """Millimetres that each slice stands for: half the way to either neighbour, shape [n].
+
+    None for a single slice or for repeated positions, which have no spacing.
+    """
+    positions = np.asarray(position_mm, dtype=np.float32)
+    gaps = np.diff(positions)
+    if len(gaps) == 0 or np.any(gaps <= 0):
+        return None
+    return np.asarray(
+        (np.concatenate([gaps[:1], gaps]) + np.concatenate([gaps, gaps[-1:]])) / 2,
+        dtype=np.float32,
+    )
+
+
+def _smoothed(values: Float32, rule: StudyRule) -> Float32:
+    # Edge slices have one neighbour only; the edge is repeated so that a mean stays a mean.
+    padded = np.pad(values.astype(np.float32), 1, mode="edge")
+    below, here, above = (np.float32(weight) for weight in rule.neighbour_weights)
+    return np.asarray(below * padded[:-2] + here * padded[1:-1] + above * padded[2:])
+
+
+def _coverage_mm(slices: SliceScores, rule: StudyRule) -> float:
+    """Extent of the slices that show brain, along the slice normal."""
+    extent_mm = slice_extent_mm(slices.position_mm)
+    if extent_mm is None:
+        return 0.0
+    return float(extent_mm[slices.brain_mm2 >= rule.minimum_brain_mm2].sum())
+
+
+def _volume_ml(slices: SliceScores) -> float | None:
+    extent_mm = slice_extent_mm(slices.position_mm)
+    if extent_mm is None:
+        return None
+    return float((slices.lesion_mm2 * extent_mm).sum() / 1000.0)
+
+
+def _decision(score: float, threshold: float, covered: bool) -> Decision:
+    if score >= threshold:
+        return Decision.POSITIVE
+    # Too little of the head was seen to call the study negative.
+    return Decision.NEGATIVE if covered else Decision.INDETERMINATE
+
+
+def _refuse_non_finite(name: str, values: Float32) -> None:
+    if not np.isfinite(values).all():
+        raise NonFiniteError(f"{name} has values that are not finite; the study is refused.")

@@ -1,0 +1,110 @@
+"""Wire contract, version 1: the Triton models, their tensors and the provenance string.
+
+Every config, adapter and client takes names and shapes from here; prose in `docs/contract.md`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ichcore.errors import ContractError
+from ichcore.grid import Grid
+
+DataType = Literal["FP16", "FP32", "INT32", "BYTES"]
+
+ENSEMBLE_MODEL = "ich_ensemble"
+COMBINE_MODEL = "ich_combine"
+STUDY_MODEL = "ich_study"
+MAX_BATCH_SIZE = 64
+"""Slices that one request may carry."""
+
+SPEC_FILE = "ensemble.json"
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A named tensor; `shape` leaves out the batch dimension N."""
+
+    name: str
+    data_type: DataType
+    shape: tuple[int, ...]
+    optional: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a shape that Triton would not take."""
+        if any(size == 0 or size < -1 for size in self.shape):
+            raise ContractError(f"{self.name} has shape {self.shape}; sizes must be above 0 or -1.")
+
+
+def hu_tensor(grid: Grid) -> TensorSpec:
+    """`HU`: whole Hounsfield units in [-1024, 2047], slices inferior to superior."""
+    return TensorSpec("HU", "FP16", (grid.slices_per_item, grid.rows, grid.columns))
+
+
+def member_outputs(grid: Grid, *, with_brain: bool) -> tuple[TensorSpec, ...]:
+    """`LOGIT`, `MASK` and, from the one member that has it, `BRAIN`."""
+    outputs = (
+        TensorSpec("LOGIT", "FP32", (1,)),
+        TensorSpec("MASK", "FP16", grid.mask_shape),
+    )
+    return (*outputs, TensorSpec("BRAIN", "FP16", grid.mask_shape)) if with_brain else outputs
+
+
+def combine_inputs(grid: Grid, members: tuple[str, ...], brain: str) -> tuple[TensorSpec, ...]:
+    """The members' outputs under one roof: `LOGIT_<member>`, `MASK_<member>`, then `BRAIN`."""
+    logits = tuple(TensorSpec(f"LOGIT_{name}", "FP32", (1,)) for name in members)
+    masks = tuple(
+        TensorSpec(f"MASK_{name}", "FP16", grid.mask_shape, optional=True) for name in members
+    )
+    if brain not in members:
+        raise ContractError(f"The brain member '{brain}' is none of {', '.join(members)}.")
+    return (*logits, *masks, TensorSpec("BRAIN", "FP16", grid.mask_shape))
+
+
+def ensemble_outputs(grid: Grid, member_count: int) -> tuple[TensorSpec, ...]:
+    """What `ich_combine`, and so `ich_ensemble`, answers for each slice."""
+    return (
+        TensorSpec("SCORE", "FP32", (1,)),
+        TensorSpec("MEMBER_SCORES", "FP32", (member_count,)),
+        TensorSpec("MASK", "FP16", grid.mask_shape),
+        TensorSpec("LESION_MM2", "FP32", (1,)),
+        TensorSpec("BRAIN_MM2", "FP32", (1,)),
+        TensorSpec("PROVENANCE", "BYTES", (1,)),
+    )
+
+
+def study_inputs(member_count: int) -> tuple[TensorSpec, ...]:
+    """The slice results of one series, n slices inferior to superior; no batch dimension."""
+    return (
+        TensorSpec("SCORE", "FP32", (-1,)),
+        TensorSpec("MEMBER_SCORES", "FP32", (-1, member_count)),
+        TensorSpec("LESION_MM2", "FP32", (-1,)),
+        TensorSpec("BRAIN_MM2", "FP32", (-1,)),
+        TensorSpec("POSITION_MM", "FP32", (-1,)),
+        TensorSpec("PROVENANCE", "BYTES", (-1,)),
+    )
+
+
+def study_outputs(member_count: int, point_count: int) -> tuple[TensorSpec, ...]:
+    """The study result; `LESION_VOLUME_ML` is empty where positions do not allow a volume."""
+    return (
+        TensorSpec("STUDY_SCORE", "FP32", (1,)),
+        TensorSpec("STUDY_MEMBER_SCORES", "FP32", (member_count,)),
+        TensorSpec("LESION_VOLUME_ML", "FP32", (-1,)),
+        TensorSpec("COVERAGE_MM", "FP32", (1,)),
+        TensorSpec("OPERATING_POINT", "BYTES", (point_count,)),
+        TensorSpec("DECISION", "BYTES", (point_count,)),
+        TensorSpec("TOP_SLICES", "INT32", (-1,)),
+        TensorSpec("PROVENANCE", "BYTES", (1,)),
+    )
+
+
+def provenance_from_hashes(spec_sha256: str, engines_sha256: str) -> str:
+    """The string that says which spec and engines judged a slice."""
+    return f"spec:{spec_sha256[:16]} engines:{engines_sha256[:16]}"
+
+
+def build_record_file(engine_file: str) -> str:
+    """Name of the record beside an engine: `model.onnx` has `model.onnx.build.json`."""
+    return f"{engine_file}.build.json"

@@ -1,0 +1,1 @@
+"""Trained weights -> torch module -> ONNX -> engine -> parity -> repository entry."""

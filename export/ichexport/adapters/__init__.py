@@ -1,0 +1,1 @@
+"""Sources of the Python models in the repository; `ichexport repository` copies them there."""

@@ -1,0 +1,48 @@
+"""ONNX graph -> runner: one function per runtime, each `hu -> {output name: array}`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichexport.errors import MissingExtra
+
+Runner = Callable[[NDArray[np.float16]], dict[str, NDArray[np.generic]]]
+"""HU float16 [N, S, R, C] -> LOGIT, MASK and BRAIN by name."""
+
+
+def onnxruntime_from_onnx(path: Path) -> Runner:
+    """Run a graph with ONNX Runtime on the processor."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise _missing("ONNX Runtime") from error
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+
+    def run(hu: NDArray[np.float16]) -> dict[str, NDArray[np.generic]]:
+        return dict(zip(names, session.run(names, {"HU": hu}), strict=True))
+
+    return run
+
+
+def openvino_from_onnx(path: Path, precision: str = "f32") -> Runner:
+    """Run a graph with OpenVINO on the processor, in `f32` or `bf16`."""
+    try:
+        import openvino
+    except ImportError as error:
+        raise _missing("OpenVINO") from error
+    engine = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+
+    def run(hu: NDArray[np.float16]) -> dict[str, NDArray[np.generic]]:
+        results = engine([hu])
+        return {name: results[name] for name in (port.any_name for port in engine.outputs)}
+
+    return run
+
+
+def _missing(library: str) -> MissingExtra:
+    return MissingExtra(f"{library} is not installed; run: pip install 'ich-triton[export]'")

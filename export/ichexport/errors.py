@@ -1,0 +1,34 @@
+"""What can go wrong on the way from weights to a repository entry.
+
+ichcore.errors.IchError
++-- IchExportError      1
+    +-- MissingExtra    9    a library of an extra is not installed
+    +-- ParityError     8    an engine does not say what its weights say
+    +-- DriftError     10    a committed file differs from what its spec generates
+"""
+
+from __future__ import annotations
+
+from ichcore.errors import IchError
+
+
+class IchExportError(IchError):
+    """Any failure of building."""
+
+
+class MissingExtra(IchExportError):
+    """A library is absent; the message names the extra that brings it."""
+
+    exit_code = 9
+
+
+class ParityError(IchExportError):
+    """An engine's outputs differ from its weights' outputs by more than the tolerance."""
+
+    exit_code = 8
+
+
+class DriftError(IchExportError):
+    """A committed file differs from what its typed spec generates."""
+
+    exit_code = 10

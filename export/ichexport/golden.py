@@ -1,0 +1,66 @@
+"""ONNX members and golden slices -> golden.npz: what a true server answers.
+
+The scores are recorded with ONNX Runtime, in-process and without a server, so that they are
+independent of what they prove.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichcore import Combined, EnsembleSpec, MemberOutputs, combined_from_members
+from ichexport.engines import Runner
+
+GOLDEN_FILE = "golden.npz"
+
+TOLERANCE_SCORE = 0.02
+"""Allowed difference of a score; bf16 engines need most of it, f32 engines differ below 1e-4."""
+
+TOLERANCE_LESION_MM2 = 60.0
+"""Allowed difference of an area: 15 mask pixels at a lesion's edge."""
+
+
+def combined_from_runners(
+    runners: Mapping[str, Runner], hu: NDArray[np.float16], spec: EnsembleSpec
+) -> Combined:
+    """Run all members on HU [n, S, R, C] and combine; the in-process twin of the server."""
+    outputs = {}
+    for name, run in runners.items():
+        tensors = run(hu)
+        outputs[name] = MemberOutputs(
+            logit=tensors["LOGIT"], mask=tensors.get("MASK"), brain=tensors.get("BRAIN")
+        )
+    return combined_from_members(outputs, spec)
+
+
+def write_golden(
+    path: Path,
+    hu: NDArray[np.float16],
+    runners: Mapping[str, Runner],
+    spec: EnsembleSpec,
+) -> None:
+    """Record the answers to HU [n, S, R, C]."""
+    combined = combined_from_runners(runners, hu, spec)
+    np.savez_compressed(
+        path,
+        HU=hu,
+        SCORE=combined.score,
+        MEMBER_SCORES=combined.member_scores,
+        LESION_MM2=combined.lesion_mm2,
+        BRAIN_MM2=combined.brain_mm2,
+        SPEC_SHA256=np.array(spec.sha256),
+        TOLERANCE_SCORE=np.float32(TOLERANCE_SCORE),
+        TOLERANCE_LESION_MM2=np.float32(TOLERANCE_LESION_MM2),
+    )
+
+
+def golden_is_current(path: Path, spec: EnsembleSpec) -> bool:
+    """Whether a golden file belongs to this spec."""
+    if not path.is_file():
+        return False
+    with np.load(path, allow_pickle=False) as arrays:
+        return str(arrays["SPEC_SHA256"]) == spec.sha256

@@ -1,0 +1,112 @@
+"""Spec, graphs and golden slices -> model_repository/, whole or not at all.
+
+Everything but the graphs is generated, so `check` can say which committed file drifted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichcore import EnsembleSpec, spec_from_json, spec_to_json
+from ichcore.wire import COMBINE_MODEL, ENSEMBLE_MODEL, SPEC_FILE, STUDY_MODEL, build_record_file
+from ichexport.configs import ONNX_FILE, configs_from_spec
+from ichexport.engines import onnxruntime_from_onnx
+from ichexport.errors import DriftError, IchExportError
+from ichexport.golden import GOLDEN_FILE, golden_is_current, write_golden
+from ichexport.manifest import MANIFEST_FILE, manifest_from_repository, sha256_from_file
+
+
+def spec_of_repository(repository: Path) -> EnsembleSpec:
+    """The released spec of a repository."""
+    path = repository / COMBINE_MODEL / "1" / SPEC_FILE
+    try:
+        return spec_from_json(path.read_text())
+    except OSError as error:
+        raise IchExportError(
+            f"{path} cannot be read ({error.strerror}); write the spec with `ichtrain ensemble`."
+        ) from error
+
+
+def generated_files(spec: EnsembleSpec) -> dict[str, str]:
+    """Every generated text file of a repository, as path -> text."""
+    adapters = files("ichexport.adapters")
+    texts = configs_from_spec(spec)
+    for member in spec.member_names:
+        texts[f"{member}/1/model.py"] = adapters.joinpath("member.py").read_text()
+    for model, source in ((COMBINE_MODEL, "combine.py"), (STUDY_MODEL, "study.py")):
+        texts[f"{model}/1/model.py"] = adapters.joinpath(source).read_text()
+        texts[f"{model}/1/{SPEC_FILE}"] = spec_to_json(spec)
+    # Triton wants a version folder for an ensemble too; git keeps no empty ones.
+    texts[f"{ENSEMBLE_MODEL}/1/.gitkeep"] = ""
+    return texts
+
+
+def write_repository(
+    repository: Path, spec: EnsembleSpec, golden_hu: NDArray[np.float16] | None = None
+) -> str:
+    """Generate all but the graphs, record golden answers, write the manifest; gives its digest."""
+    _refuse_other_graphs(repository, spec)
+    for name, text in generated_files(spec).items():
+        path = repository / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    golden = repository / GOLDEN_FILE
+    if golden_hu is None and golden.is_file():
+        with np.load(golden, allow_pickle=False) as arrays:
+            golden_hu = arrays["HU"]
+    if golden_hu is None:
+        raise IchExportError(f"{golden} is absent; give golden slices to record.")
+    runners = {
+        name: onnxruntime_from_onnx(repository / name / "1" / ONNX_FILE)
+        for name in spec.member_names
+    }
+    write_golden(golden, golden_hu, runners, spec)
+    manifest = manifest_from_repository(repository)
+    (repository / MANIFEST_FILE).write_text(manifest)
+    return hashlib.sha256(manifest.encode()).hexdigest()
+
+
+def check_repository(repository: Path, pin: Path | None = None) -> EnsembleSpec:
+    """Raise `DriftError` naming the first file that differs from what its spec generates."""
+    spec = spec_of_repository(repository)
+    _refuse_other_graphs(repository, spec)
+    for name, text in generated_files(spec).items():
+        path = repository / name
+        if not path.is_file() or path.read_text() != text:
+            raise _drift(path)
+    if not golden_is_current(repository / GOLDEN_FILE, spec):
+        raise _drift(repository / GOLDEN_FILE)
+    manifest = repository / MANIFEST_FILE
+    if not manifest.is_file() or manifest.read_text() != manifest_from_repository(repository):
+        raise _drift(manifest)
+    if pin is not None and pin.read_text().strip() != sha256_from_file(manifest):
+        raise _drift(pin)
+    return spec
+
+
+def _refuse_other_graphs(repository: Path, spec: EnsembleSpec) -> None:
+    for member in spec.members:
+        graph = repository / member.name / "1" / ONNX_FILE
+        record_path = graph.with_name(build_record_file(ONNX_FILE))
+        if not graph.is_file() or not record_path.is_file():
+            raise IchExportError(f"{graph} or its record is absent; run `ichexport build`.")
+        record = json.loads(record_path.read_text())
+        if record["engine_sha256"] != sha256_from_file(graph):
+            raise DriftError(f"{graph} is not the file that {record_path.name} records.")
+        if record["weights_sha256"] != member.weights_sha256:
+            raise IchExportError(
+                f"{graph} was made of weights {record['weights_sha256'][:16]}, the spec names "
+                f"{member.weights_sha256[:16]}; release them together."
+            )
+
+
+def _drift(path: Path) -> DriftError:
+    return DriftError(
+        f"{path} differs from what its spec generates; run `ichexport repository` and commit."
+    )

@@ -1,0 +1,1 @@
+"""Training room: labelled head CT or phantoms -> members, ensemble weights, evaluation."""

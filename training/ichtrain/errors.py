@@ -1,0 +1,33 @@
+"""Errors of the training room, in the order of its arrows.
+
+IchTrainError (1)
+└── PhantomError (2)
+    ├── PhantomOptionError (2)   an option that no phantom can have
+    └── OutputFolderError (6)    the place to write is taken or cannot be written
+"""
+
+from __future__ import annotations
+
+__all__ = ["IchTrainError", "OutputFolderError", "PhantomError", "PhantomOptionError"]
+
+
+class IchTrainError(Exception):
+    """Base of every error that ichtrain raises on purpose; `exit_code` is the CLI's."""
+
+    exit_code: int = 1
+
+
+class PhantomError(IchTrainError):
+    """A phantom could not be made."""
+
+    exit_code = 2
+
+
+class PhantomOptionError(PhantomError, ValueError):
+    """An option lies outside what a phantom can have."""
+
+
+class OutputFolderError(PhantomError):
+    """The output folder is not empty or cannot be written."""
+
+    exit_code = 6
