@@ -184,13 +184,26 @@ def _wait_until_ready(
                 "The embedded Triton server could not start: "
                 f"{telling_line(log)} The log is {server.log_path}."
             )
-        if listens in log and server_is_ready(server.url, timeout_s=min(left_s, 5.0)):
+        listening = listens in log and _accepts(server.http_url)
+        if listening and server_is_ready(server.url, timeout_s=min(left_s, 5.0)):
             return
         time.sleep(_LOOK_EVERY_S)
     raise EmbeddedServerError(
         f"The embedded Triton server was not ready after {ready_timeout_s:g} s and was stopped: "
         f"allow it more time, or see what it waits for in {server.log_path}."
     )
+
+
+def _accepts(http_url: str | None) -> bool:
+    """Whether HTTP, where it is asked for, takes connections: it starts after gRPC."""
+    if http_url is None:
+        return True
+    host, _, port = http_url.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def _stop(supervisor: subprocess.Popen[bytes], stop_deadline_s: float) -> None:

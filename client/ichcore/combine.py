@@ -18,6 +18,9 @@ from ichcore.spec import EnsembleSpec, MemberSpec
 
 Float32 = NDArray[np.float32]
 
+_PROBABILITY_SLACK = 0.01
+"""What bf16 engines may round past 0 or 1; logits sent as MASK lie far beyond."""
+
 
 @dataclass(frozen=True)
 class MemberOutputs:
@@ -46,7 +49,8 @@ def combined_from_members(outputs: Mapping[str, MemberOutputs], spec: EnsembleSp
     """Apply the spec's calibration, weights and thresholds to the outputs by member name.
 
     A member without a MASK leaves its mask weight to the others. Raises `NonFiniteError` on NaN
-    or infinity, `NoSlicesError` on N = 0, `ContractError` on a missing member or a wrong shape.
+    or infinity, `NoSlicesError` on N = 0, `ContractError` on a missing member, a wrong shape, a
+    MASK or BRAIN that holds no probabilities, or no MASK at all.
     """
     missing = [name for name in spec.member_names if name not in outputs]
     if missing:
@@ -67,13 +71,14 @@ def combined_from_members(outputs: Mapping[str, MemberOutputs], spec: EnsembleSp
     brain = outputs[spec.brain_member].brain
     if brain is None:
         raise ContractError(f"Member {spec.brain_member} gave no BRAIN, which the spec expects.")
+    brain_shape = (slices, *spec.grid.mask_shape)
     inside = (
-        _checked(brain, (slices, *spec.grid.mask_shape), spec.brain_member, "BRAIN")
-        >= spec.brain_threshold
+        _checked_probability(brain, brain_shape, spec.brain_member, "BRAIN") >= spec.brain_threshold
     )
     lesion = (mask >= spec.mask_threshold) & inside
     return Combined(
-        score=(member_scores @ weights)[:, None],
+        # A plain sum gives a slice the same bits in any batch; rounding must not pass 1.
+        score=np.minimum((member_scores * weights).sum(axis=1, keepdims=True), np.float32(1)),
         member_scores=member_scores,
         mask=mask.astype(np.float16),
         lesion_mm2=_area_mm2(lesion, spec),
@@ -95,13 +100,27 @@ def _weighted_mask(ordered: list[MemberOutputs], spec: EnsembleSpec, slices: int
     total = np.zeros((slices, *spec.grid.mask_shape), dtype=np.float32)
     weight_sum = 0.0
     for output, member in zip(ordered, spec.members, strict=True):
-        if output.mask is None or member.mask_weight == 0:
+        if output.mask is None:
             continue
-        total += np.float32(member.mask_weight) * _checked(
-            output.mask, total.shape, member.name, "MASK"
-        )
+        mask = _checked_probability(output.mask, total.shape, member.name, "MASK")
+        total += np.float32(member.mask_weight) * mask
         weight_sum += member.mask_weight
-    return total if weight_sum == 0 else total / np.float32(weight_sum)
+    if weight_sum == 0:
+        # An empty mask would read as a lesion of 0 mL.
+        raise ContractError("No member with a mask weight gave a MASK, which the spec expects.")
+    return total / np.float32(weight_sum)
+
+
+def _checked_probability(
+    values: NDArray[np.generic], shape: tuple[int, ...], member: str, tensor: str
+) -> Float32:
+    checked = _checked(values, shape, member, tensor)
+    low, high = float(checked.min()), float(checked.max())
+    if low < -_PROBABILITY_SLACK or high > 1 + _PROBABILITY_SLACK:
+        raise ContractError(
+            f"{tensor} of {member} spans {low:.3g} to {high:.3g}; probabilities lie in 0 to 1."
+        )
+    return checked
 
 
 def _checked(

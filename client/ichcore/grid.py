@@ -28,6 +28,7 @@ HU_MAX = 2047
 _BONE_HU = 250.0
 _MIN_BONE_MM2 = 300.0
 _OUTER_SHARE = 0.02
+_SPACING_RANGE_MM = (0.05, 10.0)
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,10 @@ class Grid:
             raise ContractError(f"pixel_spacing_mm must be above 0, not {self.pixel_spacing_mm}.")
         if self.slices_per_item not in (1, 3):
             raise ContractError(f"slices_per_item must be 1 or 3, not {self.slices_per_item}.")
+        if self.mask_stride < 1 or self.rows % self.mask_stride or self.columns % self.mask_stride:
+            raise ContractError(
+                f"mask_stride {self.mask_stride} does not divide {self.rows} x {self.columns}."
+            )
 
     @property
     def mask_shape(self) -> tuple[int, int]:
@@ -74,6 +79,17 @@ class Placement:
     centre_row: float
     centre_column: float
 
+    def __post_init__(self) -> None:
+        """Refuse spacings that no head CT has; tiny ones would ask for gigabytes of air."""
+        low, high = _SPACING_RANGE_MM
+        if not all(low <= mm <= high for mm in (self.row_spacing_mm, self.column_spacing_mm)):
+            raise ContractError(
+                f"Pixel spacing of {self.row_spacing_mm} x {self.column_spacing_mm} mm is outside "
+                f"{low} to {high} mm; correct PixelSpacing or leave the slice out."
+            )
+        if not (np.isfinite(self.centre_row) and np.isfinite(self.centre_column)):
+            raise ContractError("The centre of the grid on the slice is not finite.")
+
     def box_on(self, grid: Grid) -> tuple[float, float, float, float]:
         """The grid's left, top, right and bottom edge in pixels of the scanned slice."""
         half_width = grid.columns * grid.pixel_spacing_mm / self.column_spacing_mm / 2
@@ -95,10 +111,6 @@ def placement_from_hu(
     headrest and the scalp do not move it. A slice with less than 3 cm2 of bone, above the skull
     or beside it, takes the middle of the image.
     """
-    if min(row_spacing_mm, column_spacing_mm) <= 0:
-        raise ContractError(
-            f"Pixel spacing must be above 0 mm, not {row_spacing_mm} x {column_spacing_mm}."
-        )
     rows, columns = hu.shape
     bone = np.asarray(hu, dtype=np.float32) > _BONE_HU
     centre_row, centre_column = rows / 2, columns / 2
@@ -113,9 +125,7 @@ def hu_on_grid(hu: NDArray[np.generic], placement: Placement, grid: Grid) -> NDA
 
     Raises `NonFiniteError` where a pixel is NaN or infinite.
     """
-    source = np.asarray(hu, dtype=np.float32)
-    if not np.isfinite(source).all():
-        raise NonFiniteError("A slice has HU values that are not finite; it cannot be judged.")
+    source = _checked(hu, (placement.rows, placement.columns), "slice")
     source = np.clip(source, HU_AIR, HU_MAX)
     resampled = _resampled(source, placement.box_on(grid), (grid.rows, grid.columns), HU_AIR)
     return np.clip(np.rint(resampled), HU_AIR, HU_MAX).astype(np.float16)
@@ -125,7 +135,7 @@ def mask_from_grid(
     mask: NDArray[np.generic], placement: Placement, grid: Grid
 ) -> NDArray[np.float32]:
     """Carry a mask [R/stride, C/stride] back to the scanned slice [rows, columns], 0 outside."""
-    source = np.asarray(mask, dtype=np.float32)
+    source = _checked(mask, grid.mask_shape, "mask of the grid")
     left, top, right, bottom = placement.box_on(grid)
     scale_x = source.shape[1] / (right - left)
     scale_y = source.shape[0] / (bottom - top)
@@ -142,8 +152,18 @@ def mask_on_grid(
     mask: NDArray[np.generic], placement: Placement, grid: Grid
 ) -> NDArray[np.float32]:
     """Carry a mask [rows, columns] of a scanned slice to the mask raster, as shares of 0 to 1."""
-    source = np.asarray(mask, dtype=np.float32)
+    source = _checked(mask, (placement.rows, placement.columns), "mask")
     return _resampled(source, placement.box_on(grid), grid.mask_shape, 0.0)
+
+
+def _checked(values: NDArray[np.generic], shape: tuple[int, int], what: str) -> NDArray[np.float32]:
+    # A raster of another size would be stretched to fit without a word.
+    if values.shape != shape:
+        raise ContractError(f"A {what} has shape {values.shape}; its placement says {shape}.")
+    checked = np.asarray(values, dtype=np.float32)
+    if not np.isfinite(checked).all():
+        raise NonFiniteError(f"A {what} has values that are not finite; it cannot be judged.")
+    return checked
 
 
 def _middle(profile: NDArray[np.generic]) -> float:
@@ -169,7 +189,7 @@ def _resampled(
         source = np.pad(
             source, ((pad_top, pad_bottom), (pad_left, pad_right)), constant_values=outside
         )
-    image = Image.fromarray(np.ascontiguousarray(source), mode="F")
+    image = Image.fromarray(np.ascontiguousarray(source))
     moved = (left + pad_left, top + pad_top, right + pad_left, bottom + pad_top)
     resized = image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, box=moved)
     return np.asarray(resized, dtype=np.float32)

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ CONTRACT_VERSION = 1
 """Version of the wire contract; a spec of another version is refused."""
 
 _SUM_TOLERANCE = 1e-6
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,12 @@ class MemberSpec:
 
     def __post_init__(self) -> None:
         """Refuse weights below 0 and names that Triton would not take."""
-        if not self.name.replace("_", "").isalnum():
+        if not (self.name.isascii() and self.name.replace("_", "").isalnum()):
             raise SpecError(f"'{self.name}' is no Triton model name.")
         for what, weight in (("score", self.score_weight), ("mask", self.mask_weight)):
             if not (math.isfinite(weight) and weight >= 0):
                 raise SpecError(f"The {what} weight of {self.name} is {weight}; it must be >= 0.")
-        if len(self.weights_sha256) != 64:
+        if not _SHA256.fullmatch(self.weights_sha256):
             raise SpecError(f"weights_sha256 of {self.name} is no SHA-256 in hexadecimal.")
 
 
@@ -84,6 +86,7 @@ class StudyRule:
     minimum_coverage_mm: float = 80.0
     minimum_slices: int = 10
     minimum_brain_mm2: float = 1000.0
+    maximum_gap_mm: float = 10.5
     top_slices: int = 5
 
     def __post_init__(self) -> None:
@@ -91,8 +94,12 @@ class StudyRule:
         weights = self.neighbour_weights
         if len(weights) != 3 or min(weights) < 0 or not _is_one(sum(weights)):
             raise SpecError(f"neighbour_weights {weights} must be three numbers with sum 1.")
-        if self.minimum_slices < 1 or self.top_slices < 1 or self.minimum_coverage_mm < 0:
-            raise SpecError("The study rule needs at least one slice and no negative coverage.")
+        if self.minimum_slices < 1 or self.top_slices < 1:
+            raise SpecError("minimum_slices and top_slices must be at least 1.")
+        for what in ("minimum_coverage_mm", "minimum_brain_mm2", "maximum_gap_mm"):
+            value = getattr(self, what)
+            if not (math.isfinite(value) and value > 0):
+                raise SpecError(f"{what} of the study rule is {value}; it must be above 0.")
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,10 @@ def spec_to_json(spec: EnsembleSpec) -> str:
 
 
 def spec_from_json(text: str) -> EnsembleSpec:
-    """Read a spec; raises `SpecError` naming what is wrong."""
+    """Read a spec; raises `SpecError` naming what is wrong, `ContractError` on a bad grid.
+
+    The file must say everything: a field left out is refused, never filled with a default.
+    """
     try:
         fields: dict[str, Any] = json.loads(text)
         rule = dict(fields["study_rule"])
@@ -164,14 +174,17 @@ def spec_from_json(text: str) -> EnsembleSpec:
         fields["operating_points"] = tuple(
             OperatingPoint(**point) for point in fields["operating_points"]
         )
-        return EnsembleSpec(**fields)
+        spec = EnsembleSpec(**fields)
     except ContractError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise SpecError(
             f"The ensemble spec cannot be read ({type(error).__name__}: {error}). "
             "Write it again with ichtrain."
         ) from error
+    if json.loads(spec_to_json(spec)) != json.loads(text):
+        raise SpecError("The ensemble spec leaves fields out. Write it again with ichtrain.")
+    return spec
 
 
 def _is_one(total: float) -> bool:

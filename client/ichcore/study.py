@@ -55,6 +55,11 @@ class SliceScores:
         if self.member_scores.ndim != 2 or len(self.member_scores) != count:
             raise ContractError(f"member_scores has shape {self.member_scores.shape}.")
         _refuse_non_finite("member_scores", self.member_scores)
+        for values in (self.score, self.member_scores):
+            if values.min(initial=0.0) < 0 or values.max(initial=0.0) > 1:
+                raise ContractError("Scores are probabilities; a value outside 0 to 1 came.")
+        if min(self.lesion_mm2.min(), self.brain_mm2.min()) < 0:
+            raise ContractError("An area below 0 mm2 came.")
         if len(self.provenance) != count:
             raise ContractError(f"{len(self.provenance)} provenances came for {count} slices.")
         if len(set(self.provenance)) != 1:
@@ -97,7 +102,7 @@ def study_from_slices(slices: SliceScores, spec: EnsembleSpec) -> StudyScore:
         member_scores=tuple(
             float(_smoothed(column, rule).max()) for column in slices.member_scores.T
         ),
-        lesion_volume_ml=_volume_ml(slices),
+        lesion_volume_ml=_volume_ml(slices, rule),
         coverage_mm=coverage_mm,
         decisions=tuple(
             (point.name, _decision(score, point.threshold, covered))
@@ -127,21 +132,23 @@ def _smoothed(values: Float32, rule: StudyRule) -> Float32:
     # Edge slices have one neighbour only; the edge is repeated so that a mean stays a mean.
     padded = np.pad(values.astype(np.float32), 1, mode="edge")
     below, here, above = (np.float32(weight) for weight in rule.neighbour_weights)
-    return np.asarray(below * padded[:-2] + here * padded[1:-1] + above * padded[2:])
+    mean = below * padded[:-2] + here * padded[1:-1] + above * padded[2:]
+    return np.asarray(np.minimum(mean, np.float32(1)), dtype=np.float32)
 
 
 def _coverage_mm(slices: SliceScores, rule: StudyRule) -> float:
-    """Extent of the slices that show brain, along the slice normal."""
+    """Extent of the slices that show brain, along the slice normal; a hole is not covered."""
     extent_mm = slice_extent_mm(slices.position_mm)
     if extent_mm is None:
         return 0.0
-    return float(extent_mm[slices.brain_mm2 >= rule.minimum_brain_mm2].sum())
+    seen_mm = np.minimum(extent_mm, np.float32(rule.maximum_gap_mm))
+    return float(seen_mm[slices.brain_mm2 >= rule.minimum_brain_mm2].sum())
 
 
-def _volume_ml(slices: SliceScores) -> float | None:
+def _volume_ml(slices: SliceScores, rule: StudyRule) -> float | None:
     extent_mm = slice_extent_mm(slices.position_mm)
-    if extent_mm is None:
-        return None
+    if extent_mm is None or np.diff(slices.position_mm).max() > rule.maximum_gap_mm:
+        return None  # nobody knows what lies in a hole
     return float((slices.lesion_mm2 * extent_mm).sum() / 1000.0)
 
 

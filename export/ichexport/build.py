@@ -49,7 +49,7 @@ def build_onnx(name: str, weights: Path, repository: Path, hu: NDArray[np.float1
             "member_options": asdict(member.options),
             "parity_against_torch": {route: asdict(figures) for route, figures in parity.items()},
             "versions": {library: version(library) for library in _LIBRARIES},
-            "command": f"ichexport build {name} WEIGHTS --repository REPOSITORY",
+            "command": "ichexport release RUN --repository REPOSITORY",
         }
         record_path = Path(scratch) / build_record_file(ONNX_FILE)
         record_path.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")

@@ -18,6 +18,11 @@ _REPOSITORY = click.option(
     show_default=True,
     help="The Triton model repository.",
 )
+_PIN = click.option(
+    "--pin",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File that pins the manifest's digest, outside the repository.",
+)
 
 
 def _one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,46 +49,37 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("model")
-@click.argument("weights", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @_REPOSITORY
+@_PIN
 @_one_sentence
-def build(model: str, weights: Path, repository: Path) -> None:
-    """Turn WEIGHTS (safetensors) into the graph of MODEL, prove it, place it.
+def release(run: Path, repository: Path, pin: Path | None) -> None:
+    """Turn a training RUN (weights, spec, golden slices) into the repository.
 
-    Parity is judged on the repository's golden slices.
+    Every graph is compared with its weights in torch, ONNX Runtime and OpenVINO; the old
+    repository is replaced only when all of them agree.
     """
-    import numpy as np
+    from ichexport.release import repository_from_run
 
-    from ichexport.build import build_onnx
-    from ichexport.errors import IchExportError
-    from ichexport.golden import GOLDEN_FILE
-
-    golden = repository / GOLDEN_FILE
-    if not golden.is_file():
-        raise IchExportError(f"{golden} is absent; parity needs its slices.")
-    with np.load(golden, allow_pickle=False) as arrays:
-        build_onnx(model, weights, repository, arrays["HU"])
-    click.echo(f"{repository / model / '1'}: built and proven. Now run: ichexport repository")
+    digest = repository_from_run(run, repository, lambda step: click.echo(step, err=True))
+    _report(repository, digest, pin)
 
 
 @main.command("repository")
 @_REPOSITORY
-@click.option("--pin", type=click.Path(dir_okay=False, path_type=Path), help="Also write the pin.")
+@_PIN
 @_one_sentence
 def write(repository: Path, pin: Path | None) -> None:
     """Generate configs, adapters, golden answers and the manifest from the released spec."""
     from ichexport.repository import spec_of_repository, write_repository
 
     digest = write_repository(repository, spec_of_repository(repository))
-    if pin is not None:
-        pin.write_text(f"{digest}\n")
-    click.echo(f"{repository}: manifest {digest}")
+    _report(repository, digest, pin)
 
 
 @main.command()
 @_REPOSITORY
-@click.option("--pin", type=click.Path(dir_okay=False, path_type=Path), help="Also check the pin.")
+@_PIN
 @_one_sentence
 def check(repository: Path, pin: Path | None) -> None:
     """Say whether every generated file is what its spec generates."""
@@ -91,3 +87,9 @@ def check(repository: Path, pin: Path | None) -> None:
 
     spec = check_repository(repository, pin)
     click.echo(f"{repository}: {spec.name} {spec.version} is whole and unchanged.")
+
+
+def _report(repository: Path, digest: str, pin: Path | None) -> None:
+    if pin is not None:
+        pin.write_text(f"{digest}\n")
+    click.echo(f"{repository}: manifest {digest}")

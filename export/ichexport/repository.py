@@ -95,7 +95,7 @@ def _refuse_other_graphs(repository: Path, spec: EnsembleSpec) -> None:
         graph = repository / member.name / "1" / ONNX_FILE
         record_path = graph.with_name(build_record_file(ONNX_FILE))
         if not graph.is_file() or not record_path.is_file():
-            raise IchExportError(f"{graph} or its record is absent; run `ichexport build`.")
+            raise IchExportError(f"{graph} or its record is absent; run `ichexport release`.")
         record = json.loads(record_path.read_text())
         if record["engine_sha256"] != sha256_from_file(graph):
             raise DriftError(f"{graph} is not the file that {record_path.name} records.")

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from ichclient.embedded import EnvironmentFacts, environment_facts, server_files_from_facts
 from ichclient.errors import EmbeddedServerError
 from ichclient.serverlog import LOGS_KEPT, failed_for_good, new_log_path, opened_log, telling_line

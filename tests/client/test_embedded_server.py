@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from ichclient.embedded import embedded_files
 from ichclient.errors import EmbeddedServerError, PortInUse, RepositoryError
 from ichclient.process import RunningServer, running_server
@@ -79,7 +82,7 @@ def written_repository(folder: Path, model: str) -> Path:
     return folder
 
 
-def mean_hu(server: RunningServer, hu: np.ndarray) -> np.ndarray:
+def mean_hu(server: RunningServer, hu: NDArray[np.float16]) -> NDArray[np.float32]:
     from tritonclient import grpc
 
     tensor = grpc.InferInput("HU", hu.shape, "FP16")
@@ -88,7 +91,7 @@ def mean_hu(server: RunningServer, hu: np.ndarray) -> np.ndarray:
         answer = client.infer("mean_hu", [tensor])
     mean = answer.as_numpy("MEAN_HU")
     assert mean is not None
-    return mean
+    return np.asarray(mean, np.float32)
 
 
 def processes_of(tmp_path: Path) -> list[str]:
@@ -104,8 +107,16 @@ def processes_of(tmp_path: Path) -> list[str]:
     return found
 
 
-def shared_memory() -> list[str]:
-    return [name for name in os.listdir("/dev/shm") if name.startswith("ich-triton-")]
+def shared_memory(prefix: str) -> list[str]:
+    return [region.name for region in Path("/dev/shm").glob(f"{prefix}*")]
+
+
+def shm_prefix_of(tmp_path: Path) -> str:
+    """Start of the names of the shared-memory regions of the test's server, which has some."""
+    commands = " ".join(processes_of(tmp_path))
+    prefix = re.findall(r"shm-region-prefix-name=(ich-triton-[0-9a-f]+-) ", commands)[0]
+    assert shared_memory(prefix)
+    return str(prefix)
 
 
 def assert_nothing_left(tmp_path: Path, within_s: float = 5.0) -> None:
@@ -121,14 +132,14 @@ def assert_nothing_left(tmp_path: Path, within_s: float = 5.0) -> None:
 def test_server_computes_and_leaves_nothing(
     repository: Path, tmp_path: Path, stop_deadline_s: float
 ) -> None:
-    before = shared_memory()
     log = tmp_path / "triton.log"
     hu = np.array([[0, 40, 80], [-1000, 60, 1000]], dtype=np.float16)
     with running_server(repository, log_path=log, stop_deadline_s=stop_deadline_s) as server:
         np.testing.assert_allclose(mean_hu(server, hu), [[40.0], [20.0]], rtol=1e-6)
         assert len(processes_of(tmp_path)) == 4  # supervisor, Triton, two stubs
+        shm_prefix = shm_prefix_of(tmp_path)
     assert_nothing_left(tmp_path, within_s=0)
-    assert shared_memory() == before
+    assert shared_memory(shm_prefix) == []
     assert "Started GRPCInferenceService" in log.read_text()
 
 
@@ -182,7 +193,6 @@ def freeze_server_and_interrupt(client: subprocess.Popen[str], server_pid: int) 
 def test_no_process_outlives_its_client(
     repository: Path, tmp_path: Path, end: Callable[[subprocess.Popen[str], int], None]
 ) -> None:
-    before = shared_memory()
     log = tmp_path / "triton.log"
     command = [sys.executable, "-c", HOLDER, str(repository), str(log)]
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
@@ -192,10 +202,11 @@ def test_no_process_outlives_its_client(
         assert client.stdout is not None
         server_pid = int(client.stdout.readline())
         assert len(processes_of(tmp_path)) == 5
+        shm_prefix = shm_prefix_of(tmp_path)
         end(client, server_pid)
         client.wait(20)
     assert_nothing_left(tmp_path)
-    assert shared_memory() == before
+    assert shared_memory(shm_prefix) == []
 
 
 def test_server_that_dies_takes_its_stubs_with_it(repository: Path, tmp_path: Path) -> None:

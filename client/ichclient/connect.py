@@ -1,0 +1,116 @@
+"""An address, or none -> a transport to a server that has proven its golden slices.
+
+Without an address the embedded server runs for the length of the `with` block.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ichclient.errors import ServerUnreachable
+from ichclient.golden import GOLDEN_FILE, Golden, golden_from_file, refuse_untrue_server
+from ichclient.process import running_server
+from ichclient.repository import default_repository, verified_repository
+from ichclient.serverlog import new_log_path
+from ichclient.transport import DEADLINE_S, RETRY_FOR_S, Transport, TritonTransport
+
+# Nobody starts an embedded server again once it has ended.
+_EMBEDDED_RETRY_FOR_S = 2.0
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """Which server judges: that at `url`, or without one an embedded server on `repository`.
+
+    `golden` names the file that proves it; None takes the repository's own. `log_path` and
+    `grpc_port` matter to the embedded server alone.
+    """
+
+    url: str | None = None
+    repository: Path | None = None
+    golden: Path | None = None
+    timeout_s: float = DEADLINE_S
+    log_path: Path | None = None
+    grpc_port: int | None = None
+
+
+@dataclass(frozen=True)
+class ProvenServer:
+    """A server that judged the golden slices as recorded; `timings` in seconds."""
+
+    url: str
+    pid: int | None
+    """Process of an embedded server; None for a server elsewhere."""
+    log_path: Path | None
+    transport: Transport
+    golden: Golden
+    timings: dict[str, float]
+
+    def prove_again(self) -> None:
+        """Prove it once more: after an interruption another server may answer."""
+        refuse_untrue_server(self.transport, self.golden)
+
+
+@contextmanager
+def proven_server(options: ServerOptions, *, stop_deadline_s: float = 0.0) -> Iterator[ProvenServer]:
+    """Connect, or start and connect, and prove before anything is trusted.
+
+    Raises RepositoryError, EmbeddedServerError, ServerUnreachable or ServerRefused.
+    """
+    started = time.monotonic()
+    if options.url is not None:
+        golden = golden_from_file(_golden_path(options, options.repository or None))
+        with TritonTransport(
+            options.url, deadline_s=options.timeout_s, retry_for_s=RETRY_FOR_S
+        ) as transport:
+            yield _proven(options.url, None, None, transport, golden, started)
+        return
+    repository = verified_repository(options.repository)
+    golden = golden_from_file(_golden_path(options, repository))
+    log_path = options.log_path or new_log_path(os.environ)
+    with (
+        running_server(
+            repository,
+            log_path=log_path,
+            grpc_port=options.grpc_port,
+            stop_deadline_s=stop_deadline_s,
+        ) as server,
+        TritonTransport(
+            server.url, deadline_s=options.timeout_s, retry_for_s=_EMBEDDED_RETRY_FOR_S
+        ) as transport,
+        _told_of_log(log_path),
+    ):
+        yield _proven(server.url, server.pid, log_path, transport, golden, started)
+
+
+def _proven(
+    url: str,
+    pid: int | None,
+    log_path: Path | None,
+    transport: Transport,
+    golden: Golden,
+    started: float,
+) -> ProvenServer:
+    ready = time.monotonic()
+    refuse_untrue_server(transport, golden)
+    timings = {"server_ready_s": ready - started, "golden_proof_s": time.monotonic() - ready}
+    return ProvenServer(url, pid, log_path, transport, golden, timings)
+
+
+def _golden_path(options: ServerOptions, repository: Path | None) -> Path:
+    return options.golden or (repository or default_repository()) / GOLDEN_FILE
+
+
+@contextmanager
+def _told_of_log(log_path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ServerUnreachable as error:
+        raise ServerUnreachable(
+            f"The embedded Triton server ended during its work; its log is {log_path}."
+        ) from error

@@ -1,0 +1,122 @@
+"""Recorded golden slices -> proof that a server computes what this bundle computes.
+
+A server can be wrong without any error: under numpy 2 the Python backend of Triton 2.51 was seen
+to hand models other values than were sent. So no server is trusted before it has judged slices
+whose scores are known.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichclient.answers import Float32
+from ichclient.errors import RepositoryError, ServerRefused
+from ichclient.transport import Transport
+
+GOLDEN_FILE = "golden.npz"
+_CHUNK_SLICES = 8
+
+
+@dataclass(frozen=True)
+class Golden:
+    """HU [n, S, R, C] with what the bundle said of it, and how far a server may differ.
+
+    `score` [n], `member_scores` [n, K], `lesion_mm2` [n]. The tolerances cover other engines of
+    the same weights (reduced precision), not other weights.
+    """
+
+    hu: NDArray[np.float16]
+    score: Float32
+    member_scores: Float32
+    lesion_mm2: Float32
+    spec_key: str
+    tolerance_score: float
+    tolerance_lesion_mm2: float
+
+    def __post_init__(self) -> None:
+        """Refuse slices without scores, and tolerances that would let anything pass."""
+        count = len(self.hu)
+        shapes = (self.score.shape, self.lesion_mm2.shape, self.member_scores.shape[:1])
+        if count == 0 or self.hu.ndim != 4 or set(shapes) != {(count,)}:
+            raise ValueError("golden slices and their scores do not belong together")
+        if not 0 <= self.tolerance_score < 0.5 or not 0 <= self.tolerance_lesion_mm2 < np.inf:
+            raise ValueError("a golden tolerance is absent or would let any server pass")
+        if not all(np.isfinite(values).all() for values in (self.score, self.member_scores)):
+            raise ValueError("golden scores are not finite")
+
+
+def golden_from_file(path: Path) -> Golden:
+    """Read golden slices; raises RepositoryError where the file is absent or malformed."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return Golden(
+                hu=stored["HU"].astype(np.float16),
+                score=stored["SCORE"].astype(np.float32).reshape(-1),
+                member_scores=stored["MEMBER_SCORES"].astype(np.float32),
+                lesion_mm2=stored["LESION_MM2"].astype(np.float32).reshape(-1),
+                spec_key=spec_key(str(stored["PROVENANCE"].reshape(-1)[0])),
+                tolerance_score=float(stored["TOLERANCE_SCORE"]),
+                tolerance_lesion_mm2=float(stored["TOLERANCE_LESION_MM2"]),
+            )
+    except (OSError, KeyError, IndexError, ValueError, zipfile.BadZipFile) as error:
+        raise RepositoryError(
+            f"The golden slices {path} cannot be read ({error}), so no server can be proven: "
+            "make the repository again with ichexport, or name a file with --golden."
+        ) from error
+
+
+def refuse_untrue_server(transport: Transport, golden: Golden) -> None:
+    """Send the golden slices; raises ServerRefused where the answers differ from the record."""
+    facts = transport.metadata()
+    grid = facts.grid
+    if golden.hu.shape[1:] != (grid.slices_per_item, grid.rows, grid.columns):
+        raise ServerRefused(_other_bundle("its grid differs from that of the golden slices"))
+    starts = range(0, len(golden.hu), _CHUNK_SLICES)
+    chunks = [transport.infer(golden.hu[start : start + _CHUNK_SLICES]) for start in starts]
+    keys = {spec_key(text) for chunk in chunks for text in chunk.provenance}
+    if keys != {golden.spec_key}:
+        raise ServerRefused(
+            _other_bundle(f"its scores carry {', '.join(sorted(keys))}, not {golden.spec_key}")
+        )
+    _refuse_difference("SCORE", (c.score for c in chunks), golden.score, golden.tolerance_score)
+    _refuse_difference(
+        "MEMBER_SCORES",
+        (chunk.member_scores for chunk in chunks),
+        golden.member_scores,
+        golden.tolerance_score,
+    )
+    _refuse_difference(
+        "LESION_MM2",
+        (chunk.lesion_mm2 for chunk in chunks),
+        golden.lesion_mm2,
+        golden.tolerance_lesion_mm2,
+    )
+
+
+def spec_key(provenance: str) -> str:
+    """The spec's part of a provenance: engines of other targets differ, the spec may not."""
+    return provenance.split()[0] if provenance.strip() else ""
+
+
+def _refuse_difference(
+    tensor: str, parts: Iterable[Float32], recorded: Float32, tolerance: float
+) -> None:
+    found = np.concatenate(list(parts))
+    if found.shape != recorded.shape:
+        raise ServerRefused(_other_bundle(f"its {tensor} is {list(found.shape)}"))
+    largest = float(np.abs(found - recorded).max())
+    if not largest <= tolerance:  # in this form NaN is refused too
+        raise ServerRefused(
+            f"The server alters values: {tensor} of the golden slices differs by up to "
+            f"{largest:.4g}, and {tolerance:.4g} is allowed. Do not use it; see ichclient doctor."
+        )
+
+
+def _other_bundle(why: str) -> str:
+    return f"The server runs another bundle ({why}): give its golden file with --golden FILE."

@@ -1,0 +1,119 @@
+"""What the chain found -> result.json: frozen values whose names are the keys of the file.
+
+Schema: `docs/result.schema.json`. No patient name or identifier is in it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from ichcore import Decision
+
+from ichclient.headers import Fact
+
+SCHEMA_VERSION = 1
+DISCLAIMER = "Research demonstration, not a medical device."
+RESULT_FILE = "result.json"
+PICTURE_FILE = "top_slice.png"
+
+
+@dataclass(frozen=True)
+class StudyIdentity:
+    """The study that was judged."""
+
+    StudyInstanceUID: str
+
+
+@dataclass(frozen=True)
+class SeriesResult:
+    """The series that was judged; spacings in mm, the measured tilt in degrees."""
+
+    SeriesInstanceUID: str
+    SeriesNumber: int | None
+    SeriesDescription: str
+    slices: int
+    slice_spacing_mm: float
+    pixel_spacing_mm: tuple[float, float]
+    gantry_tilt_degrees: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Why a series was taken or not, or a file was skipped: a code, a sentence and facts."""
+
+    code: str
+    sentence: str
+    facts: Mapping[str, Fact]
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """One slice, counted from 0 at the lowest."""
+
+    index: int
+    SOPInstanceUID: str
+    position_mm: float
+    score: float
+    member_scores: Mapping[str, float]
+    lesion_mm2: float
+    brain_mm2: float
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Who judged: hashes of spec and engines, and the server that ran them."""
+
+    provenance: str
+    spec_sha256: str
+    server_version: str
+    contract_version: int
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A warning that belongs beside the result."""
+
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything that is told of one study; the order is that of the file."""
+
+    study: StudyIdentity
+    series: SeriesResult
+    study_score: float
+    member_scores: Mapping[str, float]
+    decisions: Mapping[str, Decision]
+    lesion_volume_ml: float | None
+    coverage_mm: float
+    top_slices: tuple[int, ...]
+    slices: tuple[SliceResult, ...]
+    considered: tuple[Judgement, ...]
+    skipped_files: tuple[Judgement, ...]
+    warnings: tuple[Notice, ...]
+    bundle: Bundle
+    timings: Mapping[str, float]
+    schema_version: int = SCHEMA_VERSION
+    disclaimer: str = DISCLAIMER
+
+    def __post_init__(self) -> None:
+        """Refuse a result whose parts do not belong together."""
+        if not self.slices or len(self.slices) != self.series.slices:
+            raise ValueError("a result needs every slice of its series, and at least one")
+        if not self.top_slices or not set(self.top_slices) <= set(range(len(self.slices))):
+            raise ValueError("top_slices must name slices of the series")
+        if not self.decisions or not math.isfinite(self.study_score):
+            raise ValueError("a result needs a finite score and a decision")
+
+
+def result_to_json(result: Result) -> str:
+    """The text of result.json; a value that is not finite cannot be written."""
+    fields = asdict(result)
+    head = {key: fields.pop(key) for key in ("schema_version", "disclaimer")}
+    return json.dumps({**head, **fields}, indent=2, allow_nan=False, ensure_ascii=False) + "\n"

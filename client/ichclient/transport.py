@@ -1,0 +1,203 @@
+"""HU chunks -> a Triton server -> typed answers: the one seam to a server.
+
+The only place that knows tritonclient. Everything else speaks to a `Transport`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import numpy as np
+from ichcore import SliceScores, StudyScore
+from ichcore.wire import ENSEMBLE_MODEL, MAX_BATCH_SIZE, STUDY_MODEL, TensorSpec
+from ichcore.wire import hu_tensor, study_inputs
+from numpy.typing import NDArray
+
+from ichclient.answers import (
+    ChunkScores,
+    ServerFacts,
+    chunk_from_tensors,
+    facts_from_parameters,
+    study_from_tensors,
+)
+from ichclient.errors import ServerError
+from ichclient.retry import NoAnswer, Retry
+
+if TYPE_CHECKING:
+    from tritonclient.grpc import InferenceServerClient
+
+_T = TypeVar("_T")
+
+DEADLINE_S = 60.0
+RETRY_FOR_S = 30.0
+# Nobody waits half a minute to learn that the address was mistyped.
+_CONNECT_FOR_S = 3.0
+
+_SAFE_TO_REPEAT = {
+    "StatusCode.UNAVAILABLE",
+    "StatusCode.DEADLINE_EXCEEDED",
+    "StatusCode.CANCELLED",
+}
+# Triton says UNAVAILABLE of a protocol that its operator closed; trying again will not open it.
+_CLOSED_TO_US = "is restricted"
+_LOOPBACK = ("127.", "localhost", "[::1]")
+
+
+class Transport(Protocol):
+    """What the client needs of a server."""
+
+    @property
+    def interruptions(self) -> int:
+        """How often a call had no answer and was sent again."""
+        ...
+
+    def metadata(self) -> ServerFacts:
+        """What the server says of itself and its bundle."""
+        ...
+
+    def infer(self, chunk: NDArray[np.float16]) -> ChunkScores:
+        """Judge HU [N, S, R, C]; safe to call from several threads."""
+        ...
+
+    def study(self, slices: SliceScores) -> StudyScore:
+        """Apply the bundle's study rule to all slices of one series."""
+        ...
+
+
+class TritonTransport:
+    """A Triton server behind gRPC; close it, or use it in a `with` block.
+
+    Every call has a deadline, and is repeated for `retry_for_s` where nobody answered. Raises
+    ServerUnreachable where the time ends, ServerError where the server answers with an error,
+    and ServerRefused or a ContractError where its values break the contract.
+    """
+
+    def __init__(
+        self, url: str, *, deadline_s: float = DEADLINE_S, retry_for_s: float = RETRY_FOR_S
+    ) -> None:
+        if not deadline_s > 0:
+            raise ValueError(f"deadline_s must be above 0, not {deadline_s}")
+        self.url = url
+        self._deadline_s = deadline_s
+        self._retry = Retry(retry_for_s)
+        self._client = _client(url)
+
+    def __enter__(self) -> TritonTransport:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every call that is under way, and the connection."""
+        self._retry.end()
+        self._client.close()
+
+    @property
+    def interruptions(self) -> int:
+        """How often a call had no answer and was sent again."""
+        return self._retry.interruptions
+
+    def metadata(self) -> ServerFacts:
+        """What the server says of itself and its bundle; asked once."""
+        return self._facts
+
+    @functools.cached_property
+    def _facts(self) -> ServerFacts:
+        server = self._asked(self._client.get_server_metadata, for_s=_CONNECT_FOR_S)
+        ask = functools.partial(self._client.get_model_config, ENSEMBLE_MODEL)
+        parameters = self._asked(ask, for_s=_CONNECT_FOR_S).config.parameters
+        texts = {key: value.string_value for key, value in parameters.items()}
+        return facts_from_parameters(server.version, texts)
+
+    def infer(self, chunk: NDArray[np.float16]) -> ChunkScores:
+        """Judge HU [N, S, R, C] with the ensemble, N at most 64."""
+        facts = self.metadata()
+        tensor = hu_tensor(facts.grid)
+        if chunk.shape[1:] != tensor.shape or not 1 <= len(chunk) <= MAX_BATCH_SIZE:
+            raise ValueError(f"a chunk of {list(chunk.shape)} is not [N, *{list(tensor.shape)}]")
+        answer = self._inferred(ENSEMBLE_MODEL, [(tensor, chunk)])
+        return chunk_from_tensors(answer, facts, len(chunk))
+
+    def study(self, slices: SliceScores) -> StudyScore:
+        """Send all slices' scores to the study model."""
+        facts = self.metadata()
+        values: dict[str, NDArray[np.generic]] = {
+            "SCORE": slices.score,
+            "MEMBER_SCORES": slices.member_scores,
+            "LESION_MM2": slices.lesion_mm2,
+            "BRAIN_MM2": slices.brain_mm2,
+            "POSITION_MM": slices.position_mm,
+            "PROVENANCE": np.array([text.encode() for text in slices.provenance], dtype=object),
+        }
+        tensors = study_inputs(len(facts.member_names))
+        answer = self._inferred(STUDY_MODEL, [(spec, values[spec.name]) for spec in tensors])
+        return study_from_tensors(answer, facts, len(slices.score))
+
+    def _inferred(
+        self, model: str, inputs: list[tuple[TensorSpec, NDArray[np.generic]]]
+    ) -> dict[str, NDArray[np.generic]]:
+        """Tensors in, tensors out, of one model."""
+        from tritonclient.grpc import InferInput
+
+        sent = []
+        for spec, values in inputs:
+            tensor = InferInput(spec.name, list(values.shape), spec.data_type)
+            tensor.set_data_from_numpy(values)
+            sent.append(tensor)
+        answer = self._asked(functools.partial(self._client.infer, model, sent))
+        names = [output.name for output in answer.get_response().outputs]
+        return {name: answer.as_numpy(name) for name in names}
+
+    def _asked(self, call: Callable[..., _T], for_s: float | None = None) -> _T:
+        """Make one call with a deadline, and again where that is safe."""
+
+        def once() -> _T:
+            with self._told():
+                return call(client_timeout=self._deadline_s)
+
+        return self._retry.answer(once, who=self.url, for_s=for_s)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn tritonclient's errors into ours: no answer, or an answer that is a reason."""
+        from tritonclient.utils import InferenceServerException
+
+        try:
+            yield
+        except InferenceServerException as error:
+            status, message = error.status(), " ".join(str(error.message()).split())
+            if status in _SAFE_TO_REPEAT and _CLOSED_TO_US not in message:
+                raise NoAnswer(_shortened(message)) from error
+            raise ServerError(
+                f"The server at {self.url} refused the request: {_shortened(message)}"
+            ) from error
+        except ValueError as error:
+            # gRPC raises this, and nothing of its own, on a channel closed meanwhile.
+            if not self._retry.ended:
+                raise
+            raise NoAnswer("the connection was closed") from error
+
+
+def _client(url: str) -> InferenceServerClient:
+    from tritonclient.grpc import InferenceServerClient
+
+    options: list[tuple[str, int]] = [
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", -1),
+        # A server that was started again is found within a second, not within two minutes.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+    ]
+    if url.startswith(_LOOPBACK):
+        # A proxy set for the web must not be asked for a server on this machine.
+        options.append(("grpc.enable_http_proxy", 0))
+    return InferenceServerClient(url, channel_args=options)
+
+
+def _shortened(message: str, longest: int = 400) -> str:
+    """Errors of Python models carry their traceback; its end says what went wrong."""
+    return message if len(message) <= longest else f"... {message[-longest:]}"

@@ -1,0 +1,57 @@
+"""A training run -> a whole repository: graphs, spec and golden answers, released together.
+
+The new repository is built beside the old one and takes its place only when every part was
+proven, so that a server never sees engines of one release and a spec of another.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichcore import EnsembleSpec, spec_from_json
+from ichcore.wire import SPEC_FILE
+from ichexport.build import build_onnx
+from ichexport.errors import IchExportError
+from ichexport.repository import write_repository
+
+GOLDEN_HU_FILE = "golden_hu.npy"
+
+
+def repository_from_run(
+    run: Path, repository: Path, progress: Callable[[str], None] = lambda step: None
+) -> str:
+    """Release `run` (weights, ensemble.json, golden_hu.npy) as `repository`.
+
+    Gives the digest of the new manifest. On any failure the old repository stays as it was.
+    """
+    spec, golden_hu = _released_together(run)
+    repository.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=repository.parent, prefix=".release-") as scratch:
+        fresh, retired = Path(scratch) / "fresh", Path(scratch) / "retired"
+        for member in spec.members:
+            progress(f"{member.name}: graph and parity")
+            build_onnx(member.name, run / f"{member.name}.safetensors", fresh, golden_hu)
+        progress("configs, golden answers, manifest")
+        digest = write_repository(fresh, spec, golden_hu)
+        if repository.exists():
+            repository.rename(retired)
+        fresh.rename(repository)
+        shutil.rmtree(retired, ignore_errors=True)
+    return digest
+
+
+def _released_together(run: Path) -> tuple[EnsembleSpec, NDArray[np.float16]]:
+    try:
+        spec = spec_from_json((run / SPEC_FILE).read_text())
+        golden_hu = np.load(run / GOLDEN_HU_FILE, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise IchExportError(
+            f"{run} is no finished training run ({error}); run `ichtrain starter` first."
+        ) from error
+    return spec, golden_hu

@@ -1,0 +1,80 @@
+"""Members' LOGIT, MASK, BRAIN -> SCORE, MEMBER_SCORES, MASK, areas, PROVENANCE."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from ichcore import EnsembleSpec, IchError, MemberOutputs, combined_from_members, spec_from_json
+from ichcore.wire import SPEC_FILE, build_record_file, provenance_from_hashes
+
+
+class TritonPythonModel:
+    """The weighted combination; the formula itself is `ichcore.combine`."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Read the spec, and refuse engines that were made of other weights than it names."""
+        model = Path(args["model_repository"])
+        config = json.loads(args["model_config"])
+        engine_file = config["parameters"]["engine_file"]["string_value"]
+        try:
+            self._spec = spec_from_json((model / args["model_version"] / SPEC_FILE).read_text())
+            engines_sha256 = _engines_sha256(model.parent, self._spec, engine_file)
+        except (OSError, IchError) as error:
+            raise pb_utils.TritonModelException(str(error)) from error
+        self._provenance = provenance_from_hashes(self._spec.sha256, engines_sha256)
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Combine each request on its own."""
+        return [self._response(request) for request in requests]
+
+    def _response(self, request: Any) -> Any:
+        try:
+            outputs = {name: _member(request, name, self._spec) for name in self._spec.member_names}
+            combined = combined_from_members(outputs, self._spec)
+        except IchError as error:
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
+        provenance = np.full(combined.score.shape, self._provenance.encode(), dtype=np.object_)
+        return pb_utils.InferenceResponse(
+            [
+                pb_utils.Tensor("SCORE", combined.score),
+                pb_utils.Tensor("MEMBER_SCORES", combined.member_scores),
+                pb_utils.Tensor("MASK", combined.mask),
+                pb_utils.Tensor("LESION_MM2", combined.lesion_mm2),
+                pb_utils.Tensor("BRAIN_MM2", combined.brain_mm2),
+                pb_utils.Tensor("PROVENANCE", provenance),
+            ]
+        )
+
+
+def _member(request: Any, name: str, spec: EnsembleSpec) -> MemberOutputs:
+    mask = pb_utils.get_input_tensor_by_name(request, f"MASK_{name}")
+    brain = None
+    if name == spec.brain_member:
+        brain = pb_utils.get_input_tensor_by_name(request, "BRAIN").as_numpy()
+    return MemberOutputs(
+        logit=pb_utils.get_input_tensor_by_name(request, f"LOGIT_{name}").as_numpy(),
+        mask=None if mask is None else mask.as_numpy(),
+        brain=brain,
+    )
+
+
+def _engines_sha256(repository: Path, spec: EnsembleSpec, engine_file: str) -> str:
+    """Hash over the members' engines, each made of the weights that the spec names."""
+    digest = hashlib.sha256()
+    for member in spec.members:
+        path = repository / member.name / "1" / build_record_file(engine_file)
+        record = json.loads(path.read_text())
+        if record["weights_sha256"] != member.weights_sha256:
+            raise IchError(
+                f"The engine of {member.name} was made of weights "
+                f"{record['weights_sha256'][:16]}, the ensemble spec names "
+                f"{member.weights_sha256[:16]}; release engines and spec together."
+            )
+        digest.update(record["engine_sha256"].encode())
+    return digest.hexdigest()
