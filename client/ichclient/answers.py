@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from ichcore import ContractError, Decision, Grid, NonFiniteError, StudyScore
-from ichcore.spec import CONTRACT_VERSION
-from ichcore.wire import TensorSpec, ensemble_outputs, study_outputs
 from numpy.typing import NDArray
 
 from ichclient.errors import ServerRefused
+from ichcore import ContractError, Decision, Grid, NonFiniteError, StudyScore
+from ichcore.spec import CONTRACT_VERSION
+from ichcore.wire import TensorSpec, ensemble_outputs, study_outputs
 
 Tensors = Mapping[str, NDArray[np.generic]]
 Float32 = NDArray[np.float32]
@@ -32,6 +32,8 @@ class ServerFacts:
     member_names: tuple[str, ...]
     operating_points: tuple[str, ...]
     spec_sha256: str
+    ensemble: str
+    """Name and version of the ensemble spec."""
     contract_version: int = CONTRACT_VERSION
 
     def __post_init__(self) -> None:
@@ -92,6 +94,7 @@ def facts_from_parameters(server_version: str, parameters: Mapping[str, str]) ->
             member_names=_names(text("members")),
             operating_points=_names(text("operating_points")),
             spec_sha256=text("spec_sha256"),
+            ensemble=text("ensemble"),
             contract_version=int(text("contract_version")),
         )
     except (KeyError, ValueError) as error:

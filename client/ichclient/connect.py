@@ -57,14 +57,16 @@ class ProvenServer:
 
 
 @contextmanager
-def proven_server(options: ServerOptions, *, stop_deadline_s: float = 0.0) -> Iterator[ProvenServer]:
+def proven_server(
+    options: ServerOptions, *, stop_deadline_s: float = 0.0
+) -> Iterator[ProvenServer]:
     """Connect, or start and connect, and prove before anything is trusted.
 
     Raises RepositoryError, EmbeddedServerError, ServerUnreachable or ServerRefused.
     """
     started = time.monotonic()
     if options.url is not None:
-        golden = golden_from_file(_golden_path(options, options.repository or None))
+        golden = golden_from_file(_golden_path(options, options.repository))
         with TritonTransport(
             options.url, deadline_s=options.timeout_s, retry_for_s=RETRY_FOR_S
         ) as transport:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ichclient.answers import Float32
 from ichclient.errors import RepositoryError, ServerRefused
 from ichclient.transport import Transport
+from ichcore.wire import provenance_from_hashes
 
 GOLDEN_FILE = "golden.npz"
 _CHUNK_SLICES = 8
@@ -60,7 +61,7 @@ def golden_from_file(path: Path) -> Golden:
                 score=stored["SCORE"].astype(np.float32).reshape(-1),
                 member_scores=stored["MEMBER_SCORES"].astype(np.float32),
                 lesion_mm2=stored["LESION_MM2"].astype(np.float32).reshape(-1),
-                spec_key=spec_key(str(stored["PROVENANCE"].reshape(-1)[0])),
+                spec_key=spec_key(provenance_from_hashes(str(stored["SPEC_SHA256"]), "")),
                 tolerance_score=float(stored["TOLERANCE_SCORE"]),
                 tolerance_lesion_mm2=float(stored["TOLERANCE_LESION_MM2"]),
             )

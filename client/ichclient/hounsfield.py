@@ -7,7 +7,7 @@ written here: pydicom's own `apply_rescale` does nothing at all where one of the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -93,7 +93,7 @@ def codecs() -> tuple[Codec, ...]:
     return tuple(Codec(name, uid, _decodes(uid), extra) for name, uid, extra in _SYNTAXES)
 
 
-def hu_slices_from_series(series: Series, workers: int = 2) -> Iterator[HUSlice]:
+def hu_slices_from_series(series: Series, workers: int = 2) -> Generator[HUSlice]:
     """Decode a series in order, a few slices ahead of whoever takes them.
 
     At most `workers` + 4 slices are decoded and not yet taken, so memory stays flat however long

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from ichcore import SliceScores, StudyScore, mask_from_grid
 
 from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.dicom import headers_from_path
-from ichclient.errors import PartialResult, ServerRefused
+from ichclient.errors import NothingFound, PartialResult, RefusedInput, ServerRefused
 from ichclient.headers import Scan, Verdict, Warning_
 from ichclient.hounsfield import hu_from_header, hu_slices_from_series
 from ichclient.output import output_folder, write_files
@@ -39,6 +38,7 @@ from ichclient.result import (
 )
 from ichclient.series import Series, chosen_series, series_from_scan
 from ichclient.stream import Judged, judged_from_slices
+from ichcore import SliceScores, StudyScore, mask_from_grid
 
 Progress = Callable[[str, int, int], None]
 """Hears the stage's name, how much of it is done, and of how much (0 where nobody knows)."""
@@ -64,6 +64,14 @@ def study_from_path(path: Path, series_uid: str | None = None) -> Study:
     return Study(scan, series, time.monotonic() - started)
 
 
+def considered_from_path(path: Path) -> tuple[Judgement, ...]:
+    """Judge every series below `path` by its headers, and say which one would be taken."""
+    candidates = series_from_scan(headers_from_path(path))
+    with contextlib.suppress(NothingFound, RefusedInput):
+        candidates = chosen_series(candidates).considered
+    return tuple(_judgement(item.verdict) for item in candidates)
+
+
 def result_from_path(
     path: Path,
     options: ServerOptions,
@@ -87,17 +95,17 @@ def result_from_path(
         progress("server", 0, 0)
         with proven_server(options) as server:
             study = reading.result()
-            result, judged = _result(study, server, progress, started)
+            result, judged = result_from_study(study, server, progress, started)
         if out is not None:
-            files = {PICTURE_FILE: _picture(study.series, judged, server, result)}
+            files = {PICTURE_FILE: _picture(study.series, judged, result)}
             write_files(out, {**files, RESULT_FILE: result_to_json(result).encode()})
     return result
 
 
-def _result(
+def result_from_study(
     study: Study, server: ProvenServer, progress: Progress, started: float
 ) -> tuple[Result, Judged]:
-    """Judge a study on a proven server."""
+    """Judge a study on a proven server; `started` is when its whole chain began (monotonic s)."""
     series, transport = study.series, server.transport
     facts = transport.metadata()
     count = len(series.slices)
@@ -128,7 +136,11 @@ def _result(
         "total_s": now - started,
     }
     bundle = Bundle(
-        score.provenance, facts.spec_sha256, facts.server_version, facts.contract_version
+        ensemble=facts.ensemble,
+        provenance=score.provenance,
+        spec_sha256=facts.spec_sha256,
+        server_version=facts.server_version,
+        contract_version=facts.contract_version,
     )
     warnings = (*series.warnings, *judged.warnings, *_interruption_warning(interrupted))
     return _told(study, judged, score, facts.member_names, bundle, warnings, timings), judged
@@ -199,12 +211,12 @@ def _slice_scores(judged: Judged, series: Series) -> SliceScores:
     )
 
 
-def _picture(series: Series, judged: Judged, server: ProvenServer, result: Result) -> bytes:
+def _picture(series: Series, judged: Judged, result: Result) -> bytes:
     """The slice with the highest score, decoded again so that no other was kept in memory."""
     index = result.top_slices[0]
     one = hu_from_header(series.slices[index])
-    grid = server.transport.metadata().grid
-    mask = mask_from_grid(judged.mask[index] / np.float32(255), judged.placements[index], grid)
+    probability = judged.mask[index] / np.float32(255)
+    mask = mask_from_grid(probability, judged.placements[index], judged.grid)
     caption = f"slice {index + 1} of {len(series.slices)}, score {judged.score[index]:.3f}"
     return png_from_slice(one, mask, caption)
 

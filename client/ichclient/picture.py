@@ -22,7 +22,7 @@ _SHORTEST_SIDE = 512
 _TEXT_COLOUR = (255, 210, 60)
 
 
-def png_from_slice(one: HUSlice, mask: NDArray[np.floating], caption: str) -> bytes:
+def png_from_slice(one: HUSlice, mask: NDArray[np.float32], caption: str) -> bytes:
     """Draw a slice in the window W80 L40 with its lesion probability [rows, columns] over it.
 
     The text is part of the pixels, so that it stays with every copy of the picture.
@@ -55,9 +55,7 @@ def _write(image: Image.Image, caption: str) -> None:
     width, height = image.size
 
     def line(text: str, y: float, anchor: str, x: float = width / 2) -> None:
-        draw.text(
-            (x, y), text, _TEXT_COLOUR, font, anchor, stroke_width=2, stroke_fill=(0, 0, 0)
-        )
+        draw.text((x, y), text, _TEXT_COLOUR, font, anchor, stroke_width=2, stroke_fill=(0, 0, 0))
 
     line(DEMONSTRATION, 8, "ma")
     line(caption, height - 8, "md")

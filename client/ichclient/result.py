@@ -10,9 +10,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from ichcore import Decision
-
 from ichclient.headers import Fact
+from ichcore import Decision
 
 SCHEMA_VERSION = 1
 DISCLAIMER = "Research demonstration, not a medical device."
@@ -65,8 +64,9 @@ class SliceResult:
 
 @dataclass(frozen=True)
 class Bundle:
-    """Who judged: hashes of spec and engines, and the server that ran them."""
+    """Who judged: name and hashes of spec and engines, and the server that ran them."""
 
+    ensemble: str
     provenance: str
     spec_sha256: str
     server_version: str

@@ -12,13 +12,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from ichcore import Grid, NoSlicesError, Placement, hu_on_grid, placement_from_hu
 from numpy.typing import NDArray
 
 from ichclient.answers import ChunkScores, Float32
 from ichclient.headers import Warning_
 from ichclient.hounsfield import HUSlice
 from ichclient.transport import Transport
+from ichcore import Grid, NoSlicesError, Placement, hu_on_grid, placement_from_hu
 
 CHUNK_SLICES = 8
 IN_FLIGHT = 2
@@ -38,8 +38,10 @@ class Judged:
     """All slices of a series as the server judged them, in the order they were sent.
 
     `score`, `lesion_mm2`, `brain_mm2` [n], `member_scores` [n, K], `mask` uint8 [n, r, c] where
-    255 is a lesion probability of 1.
+    255 is a lesion probability of 1, on the mask raster of `grid`.
     """
+
+    grid: Grid
 
     score: Float32
     member_scores: Float32
@@ -85,7 +87,7 @@ def judged_from_slices(
 
     def take() -> None:
         answer, chunk = waiting.popleft()
-        parts.append(_judged(answer.result(), chunk))
+        parts.append(_judged(answer.result(), chunk, grid))
         on_judged(sum(len(part.score) for part in parts))
 
     pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="ichclient-send")
@@ -125,9 +127,10 @@ def _chunks(items: Iterator[Item]) -> Iterator[list[Item]]:
         yield chunk
 
 
-def _judged(answer: ChunkScores, chunk: list[Item]) -> Judged:
+def _judged(answer: ChunkScores, chunk: list[Item], grid: Grid) -> Judged:
     probability = np.clip(answer.mask.astype(np.float32), 0, 1)
     return Judged(
+        grid=grid,
         score=answer.score,
         member_scores=answer.member_scores,
         lesion_mm2=answer.lesion_mm2,
@@ -143,6 +146,7 @@ def _joined(parts: list[Judged]) -> Judged:
     if not parts:
         raise NoSlicesError("The series has no slices, so there is nothing to judge.")
     return Judged(
+        grid=parts[0].grid,
         score=np.concatenate([part.score for part in parts]),
         member_scores=np.concatenate([part.member_scores for part in parts]),
         lesion_mm2=np.concatenate([part.lesion_mm2 for part in parts]),

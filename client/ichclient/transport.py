@@ -11,9 +11,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
-from ichcore import SliceScores, StudyScore
-from ichcore.wire import ENSEMBLE_MODEL, MAX_BATCH_SIZE, STUDY_MODEL, TensorSpec
-from ichcore.wire import hu_tensor, study_inputs
 from numpy.typing import NDArray
 
 from ichclient.answers import (
@@ -25,6 +22,15 @@ from ichclient.answers import (
 )
 from ichclient.errors import ServerError
 from ichclient.retry import NoAnswer, Retry
+from ichcore import SliceScores, StudyScore
+from ichcore.wire import (
+    ENSEMBLE_MODEL,
+    MAX_BATCH_SIZE,
+    STUDY_MODEL,
+    TensorSpec,
+    hu_tensor,
+    study_inputs,
+)
 
 if TYPE_CHECKING:
     from tritonclient.grpc import InferenceServerClient

@@ -32,7 +32,7 @@ from ichcore.spec import (
     spec_from_json,
     spec_to_json,
 )
-from ichcore.study import Decision, SliceScores, StudyScore, study_from_slices
+from ichcore.study import Decision, SliceScores, StudyScore, slices_from_combined, study_from_slices
 
 __all__ = [
     "HU_AIR",
@@ -60,6 +60,7 @@ __all__ = [
     "mask_from_grid",
     "mask_on_grid",
     "placement_from_hu",
+    "slices_from_combined",
     "spec_from_json",
     "spec_to_json",
     "study_from_slices",

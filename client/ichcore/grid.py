@@ -11,7 +11,7 @@ halving the resolution averages noise instead of picking every second pixel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,12 +112,13 @@ def placement_from_hu(
     or beside it, takes the middle of the image.
     """
     rows, columns = hu.shape
+    middle = Placement(rows, columns, row_spacing_mm, column_spacing_mm, rows / 2, columns / 2)
     bone = np.asarray(hu, dtype=np.float32) > _BONE_HU
-    centre_row, centre_column = rows / 2, columns / 2
-    if bone.sum() * row_spacing_mm * column_spacing_mm >= _MIN_BONE_MM2:
-        centre_row = _middle(bone.sum(axis=1))
-        centre_column = _middle(bone.sum(axis=0))
-    return Placement(rows, columns, row_spacing_mm, column_spacing_mm, centre_row, centre_column)
+    if bone.sum() * row_spacing_mm * column_spacing_mm < _MIN_BONE_MM2:
+        return middle
+    return replace(
+        middle, centre_row=_middle(bone.sum(axis=1)), centre_column=_middle(bone.sum(axis=0))
+    )
 
 
 def hu_on_grid(hu: NDArray[np.generic], placement: Placement, grid: Grid) -> NDArray[np.float16]:

@@ -13,6 +13,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from ichcore.combine import Combined
 from ichcore.errors import ContractError, NonFiniteError, NoSlicesError, ProvenanceError
 from ichcore.spec import EnsembleSpec, StudyRule
 
@@ -82,6 +83,24 @@ class StudyScore:
     decisions: tuple[tuple[str, Decision], ...]
     top_slices: tuple[int, ...]
     provenance: str
+
+
+def slices_from_combined(
+    parts: Sequence[Combined], position_mm: Float32, provenance: str
+) -> SliceScores:
+    """Join the chunks of one series, combined in-process, into what the study rule takes."""
+
+    def joined(name: str) -> Float32:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    return SliceScores(
+        score=joined("score")[:, 0],
+        member_scores=joined("member_scores"),
+        lesion_mm2=joined("lesion_mm2")[:, 0],
+        brain_mm2=joined("brain_mm2")[:, 0],
+        position_mm=position_mm,
+        provenance=(provenance,) * len(position_mm),
+    )
 
 
 def study_from_slices(slices: SliceScores, spec: EnsembleSpec) -> StudyScore:

@@ -33,7 +33,7 @@ MEMBERS = (
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_spec() -> Callable[..., EnsembleSpec]:
     """A valid spec of three members, with any field replaced."""
 
@@ -58,7 +58,7 @@ def make_spec() -> Callable[..., EnsembleSpec]:
     return spec
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_outputs() -> Callable[..., dict[str, MemberOutputs]]:
     """Random outputs of the three members for `slices` slices; `ich_sah` has no MASK."""
 
@@ -78,7 +78,7 @@ def make_outputs() -> Callable[..., dict[str, MemberOutputs]]:
     return outputs
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_slices() -> Callable[..., SliceScores]:
     """A series of the given slice scores, 10 mm apart, brain on each, any field replaced."""
 

@@ -37,7 +37,9 @@ def changed(outputs: Outputs, name: str, **fields: Any) -> Outputs:
     return {**outputs, name: dataclasses.replace(outputs[name], **fields)}
 
 
-def test_scores_and_areas_equal_the_formula_written_out(spec: EnsembleSpec, outputs: Outputs) -> None:
+def test_scores_and_areas_equal_the_formula_written_out(
+    spec: EnsembleSpec, outputs: Outputs
+) -> None:
     any_, sdh, sah = (outputs[name] for name in ("ich_any", "ich_sdh", "ich_sah"))
     p_any = 1 / (1 + np.exp(-(2.0 * any_.logit.astype(float) - 1.0)))
     p_sdh = 1 / (1 + np.exp(-sdh.logit.astype(float)))
@@ -57,7 +59,10 @@ def test_scores_and_areas_equal_the_formula_written_out(spec: EnsembleSpec, outp
 def test_dtypes_and_shapes_are_those_of_the_wire(spec: EnsembleSpec, outputs: Outputs) -> None:
     combined = combined_from_members(outputs, spec)
     assert {
-        field.name: (getattr(combined, field.name).dtype.str[1:], getattr(combined, field.name).shape)
+        field.name: (
+            getattr(combined, field.name).dtype.str[1:],
+            getattr(combined, field.name).shape,
+        )
         for field in dataclasses.fields(combined)
     } == {
         "score": ("f4", (5, 1)),
@@ -177,22 +182,20 @@ def test_a_missing_member_is_named(spec: EnsembleSpec, outputs: Outputs) -> None
 )
 @settings(max_examples=60, deadline=None)
 def test_a_higher_logit_never_lowers_the_score_and_it_stays_a_probability(
-    logits: list[float], which: int, rise: float
+    make_spec: Callable[..., EnsembleSpec],
+    make_outputs: Callable[..., Outputs],
+    logits: list[float],
+    which: int,
+    rise: float,
 ) -> None:
-    spec, empty = EXAMPLE
+    spec, one_slice = make_spec(), make_outputs(slices=1)
     higher = [value + rise * (index == which) for index, value in enumerate(logits)]
 
     def score(values: list[float]) -> float:
         outputs = {
-            name: dataclasses.replace(empty[name], logit=np.array([[value]], dtype=np.float32))
+            name: dataclasses.replace(one_slice[name], logit=np.array([[value]], dtype=np.float32))
             for name, value in zip(spec.member_names, values, strict=True)
         }
         return float(combined_from_members(outputs, spec).score[0, 0])
 
     assert 0 <= score(logits) <= score(higher) <= 1
-
-
-@pytest.fixture(autouse=True)
-def _example(
-    make_spec: Callable[..., EnsembleSpec], make_outputs: Callable[..., Outputs]
-) -> None: ...

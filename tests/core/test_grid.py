@@ -47,7 +47,12 @@ def ellipse_mm(
 
 
 def head_hu(
-    rows: int, columns: int, row_mm: float, column_mm: float, middle_row: float, middle_column: float
+    rows: int,
+    columns: int,
+    row_mm: float,
+    column_mm: float,
+    middle_row: float,
+    middle_column: float,
 ) -> NDArray[np.int16]:
     """Air, a ring of bone 160 mm high and 130 mm wide, brain within."""
     raster = (rows, columns, row_mm, column_mm)
@@ -80,9 +85,7 @@ def test_values_beyond_the_range_are_clipped_before_they_can_bleed_into_neighbou
     assert row[:4].tolist() == [HU_AIR, HU_MAX, 12, 0]
 
 
-@given(
-    spacing=st.floats(0.2, 2.0), rows=st.integers(40, 300), seed=st.integers(0, 2**32 - 1)
-)
+@given(spacing=st.floats(0.2, 2.0), rows=st.integers(40, 300), seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=25, deadline=None)
 def test_what_reaches_the_wire_is_always_whole_and_in_range(
     spacing: float, rows: int, seed: int

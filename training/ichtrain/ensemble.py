@@ -21,9 +21,9 @@ from ichcore import (
     MemberOutputs,
     MemberSpec,
     OperatingPoint,
-    SliceScores,
     StudyRule,
     combined_from_members,
+    slices_from_combined,
     study_from_slices,
 )
 from ichtrain.errors import IchTrainError
@@ -102,14 +102,7 @@ def study_scores(validation: Sequence[Validation], spec: EnsembleSpec) -> NDArra
 
 def _study_score(series: Validation, spec: EnsembleSpec) -> float:
     combined = combined_from_members(series.outputs, spec)
-    slices = SliceScores(
-        score=combined.score[:, 0],
-        member_scores=combined.member_scores,
-        lesion_mm2=combined.lesion_mm2[:, 0],
-        brain_mm2=combined.brain_mm2[:, 0],
-        position_mm=series.items.position_mm,
-        provenance=("in-process",) * len(combined.score),
-    )
+    slices = slices_from_combined([combined], series.items.position_mm, "in-process")
     return study_from_slices(slices, spec).score
 
 

@@ -57,7 +57,7 @@ def items_from_phantom(phantom: Phantom, grid: Grid) -> Items:
         brain=np.stack(brain).astype(np.float16),
         position_mm=(np.arange(count) * phantom.slice_spacing_mm).astype(np.float32),
         kind=phantom.kind,
-        volume_ml=float(phantom.volume_ml),
+        volume_ml=float(phantom.lesion_ml),
     )
 
 

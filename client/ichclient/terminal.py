@@ -1,0 +1,131 @@
+"""Result, candidates, checks -> tables and a progress bar for people.
+
+Colour is carried by decisions alone. Texts from files and servers are shown as plain characters:
+nothing that a DICOM header holds can move the cursor or be taken for markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from ichclient.result import DISCLAIMER
+
+if TYPE_CHECKING:
+    from ichclient.doctor import Check
+    from ichclient.infer import Progress as Callback
+    from ichclient.result import Judgement, Result
+
+_COLOURS = {"positive": "bold red", "negative": "green", "indeterminate": "yellow"}
+_STAGES = {
+    "reading": "Reading DICOM headers",
+    "server": "Starting and proving the server",
+    "slices": "Judging slices",
+}
+
+
+def printable(text: object) -> str:
+    """The text with everything that a terminal would act on, but for line ends, replaced."""
+    return "".join(char if char.isprintable() or char == "\n" else "?" for char in str(text))
+
+
+def console(*, stderr: bool) -> Console:
+    """Where tables go."""
+    return Console(stderr=stderr, highlight=False)
+
+
+@contextmanager
+def progress_bar(where: Console) -> Iterator[Callback]:
+    """Show the stages of a study while it is judged; silent where nobody watches."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=where, transient=True, disable=not where.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+
+        def heard(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=_STAGES[stage], completed=done, total=total or None)
+
+        yield heard
+
+
+def print_result(where: Console, result: Result) -> None:
+    """The study's score and decisions, its top slices, and what to be careful about."""
+    series = result.series
+    name = series.SeriesDescription or series.SeriesInstanceUID
+    where.print(_plain(f"Series {name}: {series.slices} slices"))
+    where.print(_study_table(result))
+    where.print(_slice_table(result))
+    for warning in result.warnings:
+        where.print(_plain(f"Warning: {warning.sentence} [{warning.code}]"))
+    where.print(_plain(DISCLAIMER))
+
+
+def print_candidates(where: Console, considered: Sequence[Judgement]) -> None:
+    """Every series of a study with its verdict."""
+    table = _table("No.", "series", "slices", "mm", "verdict", "why")
+    for item in considered:
+        facts = item.facts
+        table.add_row(
+            _plain(facts["SeriesNumber"]),
+            _plain(facts["SeriesDescription"] or facts["SeriesInstanceUID"]),
+            _plain(facts["slices"]),
+            _plain(facts["slice_spacing_mm"]),
+            _plain(item.code),
+            _plain(item.sentence),
+        )
+    where.print(table)
+
+
+def print_checks(where: Console, checks: Sequence[Check]) -> None:
+    """What is there and what is missing."""
+    table = _table("", "check", "found")
+    for check in checks:
+        mark = "ok" if check.ok else "missing" if check.needed else "-"
+        table.add_row(_plain(mark), _plain(check.name), _plain(check.sentence))
+    where.print(table)
+
+
+def _study_table(result: Result) -> Table:
+    table = _table("study score", *result.member_scores, *result.decisions, "lesion mL")
+    volume = result.lesion_volume_ml
+    table.add_row(
+        _plain(f"{result.study_score:.3f}"),
+        *(_plain(f"{score:.3f}") for score in result.member_scores.values()),
+        *(Text(word, style=_COLOURS[word]) for word in result.decisions.values()),
+        _plain("unknown" if volume is None else f"{volume:.1f}"),
+    )
+    return table
+
+
+def _slice_table(result: Result) -> Table:
+    table = _table("top slice", "position mm", "score", "lesion mm2")
+    for index in result.top_slices:
+        one = result.slices[index]
+        table.add_row(
+            _plain(f"{one.index + 1} of {len(result.slices)}"),
+            _plain(f"{one.position_mm:.1f}"),
+            _plain(f"{one.score:.3f}"),
+            _plain(f"{one.lesion_mm2:.0f}"),
+        )
+    return table
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(_plain(heading))
+    return table
+
+
+def _plain(value: object) -> Text:
+    return Text("" if value is None else printable(value))
