@@ -194,9 +194,15 @@ def _libpython_folders() -> tuple[Path, ...]:
 
 
 def _module_folders() -> tuple[Path, ...]:
-    """The installed packages' folders, and ours even where it is not installed."""
+    """The installed packages' folders, and ours even where it is not installed.
+
+    They stand in the order of this interpreter's own path, so that models import what it would:
+    a package on `PYTHONPATH` hides an installed one of the same name.
+    """
     found = [_folder_of("numpy"), *map(Path, site.getsitepackages()), _folder_of("ichcore")]
-    return tuple(dict.fromkeys(folder.resolve() for folder in found if folder is not None))
+    present = dict.fromkeys(folder.resolve() for folder in found if folder is not None)
+    path = [Path(entry).resolve() for entry in sys.path]
+    return tuple(sorted(present, key=lambda f: path.index(f) if f in path else len(path)))
 
 
 def _folder_of(package: str) -> Path | None:

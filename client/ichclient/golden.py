@@ -8,6 +8,7 @@ whose scores are known.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,10 @@ from ichcore.wire import provenance_from_hashes
 
 GOLDEN_FILE = "golden.npz"
 _CHUNK_SLICES = 8
+# numpy raises many kinds on files that are cut, altered or something else.
+_UNREADABLE = (
+    OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ def golden_from_file(path: Path) -> Golden:
                 tolerance_score=float(stored["TOLERANCE_SCORE"]),
                 tolerance_lesion_mm2=float(stored["TOLERANCE_LESION_MM2"]),
             )
-    except (OSError, KeyError, IndexError, ValueError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise RepositoryError(
             f"The golden slices {path} cannot be read ({error}), so no server can be proven: "
             "make the repository again with ichexport, or name a file with --golden."

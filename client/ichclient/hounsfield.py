@@ -127,7 +127,8 @@ def hu_from_header(header: SliceHeader) -> HUSlice:
     raw, warnings = _raw_pixels(header)
     slope, intercept, told = _rescale(header)
     warnings += told
-    values = raw.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+    with np.errstate(over="ignore", invalid="ignore"):  # the next line refuses what overflows
+        values = raw.astype(np.float32) * np.float32(slope) + np.float32(intercept)
     if not np.isfinite(values).all():
         raise _refused(header, "not_finite", "its pixels or rescale give values that no CT has")
     padded, told = _padding(header, raw, slope, intercept)

@@ -6,6 +6,8 @@ independent of what they prove.
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -60,7 +62,8 @@ def write_golden(
 
 def golden_is_current(path: Path, spec: EnsembleSpec) -> bool:
     """Whether a golden file belongs to this spec."""
-    if not path.is_file():
-        return False
-    with np.load(path, allow_pickle=False) as arrays:
-        return str(arrays["SPEC_SHA256"]) == spec.sha256
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return str(arrays["SPEC_SHA256"]) == spec.sha256
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):
+        return False  # absent or broken

@@ -49,15 +49,20 @@ def parity_from_runners(
     reference: Runner, candidate: Runner, hu: NDArray[np.float16], tolerance: float = TOLERANCE_F32
 ) -> Parity:
     """Compare two runners on slices HU [n, S, R, C]; raises `ParityError` over the tolerance."""
-    logit, mask = 0.0, 0.0
+    if len(hu) == 0:
+        raise ParityError("No slices were given to compare on; give golden slices.")
+    logits, masks = [0.0], [0.0]
     for chunk in _chunks(hu):
         expected, found = reference(chunk), candidate(chunk)
+        if expected.keys() != found.keys():
+            raise ParityError(
+                f"The engine gives {', '.join(found)}; its weights give {', '.join(expected)}."
+            )
         for name, values in expected.items():
-            largest = _largest_difference(values, found[name])
-            if name == "LOGIT":
-                logit = max(logit, largest)
-            else:
-                mask = max(mask, largest)
+            differences = logits if name == "LOGIT" else masks
+            differences.append(_largest_difference(values, found[name]))
+    # numpy's maximum keeps a NaN, which Python's drops.
+    logit, mask = float(np.max(logits)), float(np.max(masks))
     # Written so that a NaN, which compares as false, is refused too.
     if not (logit <= tolerance and mask <= tolerance):
         raise ParityError(
@@ -75,4 +80,5 @@ def _chunks(hu: NDArray[np.float16]) -> Iterator[NDArray[np.float16]]:
 def _largest_difference(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
     if a.shape != b.shape:
         raise ParityError(f"Outputs of shape {a.shape} and {b.shape} cannot be compared.")
-    return float(np.abs(a.astype(np.float32) - b.astype(np.float32)).max(initial=0.0))
+    with np.errstate(invalid="ignore"):  # inf - inf is a NaN, and refused as one
+        return float(np.abs(a.astype(np.float32) - b.astype(np.float32)).max(initial=0.0))

@@ -39,11 +39,22 @@ def repository_from_run(
             build_onnx(member.name, run / f"{member.name}.safetensors", fresh, golden_hu)
         progress("configs, golden answers, manifest")
         digest = write_repository(fresh, spec, golden_hu)
-        if repository.exists():
-            repository.rename(retired)
-        fresh.rename(repository)
-        shutil.rmtree(retired, ignore_errors=True)
+        _replace(repository, fresh, retired)
     return digest
+
+
+def _replace(repository: Path, fresh: Path, retired: Path) -> None:
+    """Put `fresh` where `repository` is, or leave that as it was."""
+    if not repository.exists():
+        fresh.rename(repository)
+        return
+    repository.rename(retired)
+    try:
+        fresh.rename(repository)
+    except BaseException:
+        retired.rename(repository)
+        raise
+    shutil.rmtree(retired, ignore_errors=True)
 
 
 def _released_together(run: Path) -> tuple[EnsembleSpec, NDArray[np.float16]]:

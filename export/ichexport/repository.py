@@ -27,9 +27,9 @@ def spec_of_repository(repository: Path) -> EnsembleSpec:
     path = repository / COMBINE_MODEL / "1" / SPEC_FILE
     try:
         return spec_from_json(path.read_text())
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise IchExportError(
-            f"{path} cannot be read ({error.strerror}); write the spec with `ichtrain ensemble`."
+            f"{path} cannot be read ({error}); write the spec with `ichtrain ensemble`."
         ) from error
 
 
@@ -78,14 +78,16 @@ def check_repository(repository: Path, pin: Path | None = None) -> EnsembleSpec:
     _refuse_other_graphs(repository, spec)
     for name, text in generated_files(spec).items():
         path = repository / name
-        if not path.is_file() or path.read_text() != text:
+        if not path.is_file() or path.read_bytes() != text.encode():
             raise _drift(path)
     if not golden_is_current(repository / GOLDEN_FILE, spec):
         raise _drift(repository / GOLDEN_FILE)
     manifest = repository / MANIFEST_FILE
-    if not manifest.is_file() or manifest.read_text() != manifest_from_repository(repository):
+    listed = manifest_from_repository(repository).encode()
+    if not manifest.is_file() or manifest.read_bytes() != listed:
         raise _drift(manifest)
-    if pin is not None and pin.read_text().strip() != sha256_from_file(manifest):
+    pinned = f"{sha256_from_file(manifest)}\n".encode()
+    if pin is not None and (not pin.is_file() or pin.read_bytes() != pinned):
         raise _drift(pin)
     return spec
 
@@ -96,12 +98,16 @@ def _refuse_other_graphs(repository: Path, spec: EnsembleSpec) -> None:
         record_path = graph.with_name(build_record_file(ONNX_FILE))
         if not graph.is_file() or not record_path.is_file():
             raise IchExportError(f"{graph} or its record is absent; run `ichexport release`.")
-        record = json.loads(record_path.read_text())
-        if record["engine_sha256"] != sha256_from_file(graph):
+        try:
+            record = json.loads(record_path.read_bytes())
+            engine_sha256, weights_sha256 = record["engine_sha256"], record["weights_sha256"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise DriftError(f"{record_path} is no build record; release the run again.") from error
+        if engine_sha256 != sha256_from_file(graph):
             raise DriftError(f"{graph} is not the file that {record_path.name} records.")
-        if record["weights_sha256"] != member.weights_sha256:
+        if weights_sha256 != member.weights_sha256:
             raise IchExportError(
-                f"{graph} was made of weights {record['weights_sha256'][:16]}, the spec names "
+                f"{graph} was made of weights {weights_sha256[:16]}, the spec names "
                 f"{member.weights_sha256[:16]}; release them together."
             )
 

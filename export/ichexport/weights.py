@@ -11,6 +11,7 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -57,22 +58,27 @@ def member_from_file(path: Path) -> Member:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        fields = json.loads(metadata[_OPTIONS_KEY])
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        member = _folded_member(json.loads(metadata[_OPTIONS_KEY]))
+        member.load_state_dict(state)
+    except (OSError, SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        why = str(error).partition("\n")[0]
         raise IchExportError(
-            f"{path} holds no member weights ({error}); make them with `ichtrain starter`."
+            f"{path} holds no member weights ({why}); make them with `ichtrain starter`."
         ) from error
+    return member
+
+
+def _folded_member(fields: dict[str, Any]) -> Member:
     options = MemberOptions(
-        encoder=fields["encoder"],
-        encoder_depth=fields["encoder_depth"],
-        decoder_channels=tuple(fields["decoder_channels"]),
-        with_brain=fields["with_brain"],
-        grid=Grid(**fields["grid"]),
+        **{
+            **fields,
+            "decoder_channels": tuple(fields["decoder_channels"]),
+            "grid": Grid(**fields["grid"]),
+        }
     )
     member = Member(options).eval()
     for sequence in [m for m in member.modules() if isinstance(m, nn.Sequential)]:
         _fold_batch_norms(sequence)
-    member.load_state_dict(state)
     return member
 
 

@@ -12,6 +12,22 @@ from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from ichclient.answers import ChunkScores, ServerFacts
+from ichclient.connect import ProvenServer
+from ichclient.golden import Golden, spec_key
+from ichcore import (
+    Calibration,
+    EnsembleSpec,
+    Grid,
+    MemberSpec,
+    OperatingPoint,
+    SliceScores,
+    StudyRule,
+    StudyScore,
+    study_from_slices,
+)
+from ichcore.wire import provenance_from_hashes
+
 SIZE = 32
 UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -94,3 +110,91 @@ def make_series() -> Callable[..., Path]:
 def made_hu() -> NDArray[np.int16]:
     """The Hounsfield units that every made slice holds."""
     return head_hu()
+
+
+class FakeTransport:
+    """A server without a server: a slice's score is its mean HU, the study rule is the real one.
+
+    `on_infer` is called within every `infer`, and may raise.
+    """
+
+    def __init__(self, slices_per_item: int = 1) -> None:
+        members = tuple(
+            MemberSpec(name, name, weight, weight, Calibration(), "a" * 64)
+            for name, weight in (("ich_any", 0.75), ("ich_sdh", 0.25))
+        )
+        self.spec = EnsembleSpec(
+            name="fake",
+            version="1",
+            grid=Grid(64, 96, 3.0, slices_per_item),
+            members=members,
+            brain_member="ich_any",
+            mask_threshold=0.5,
+            brain_threshold=0.5,
+            study_rule=StudyRule(),
+            operating_points=(OperatingPoint("balanced", 0.5, 0.9, 0.9),),
+        )
+        self.provenance = provenance_from_hashes(self.spec.sha256, "e" * 64)
+        self.interruptions = 0
+        self.chunks: list[NDArray[np.float16]] = []
+        self.on_infer: Callable[[], None] = lambda: None
+
+    def metadata(self) -> ServerFacts:
+        return ServerFacts(
+            server_version="2.51.0",
+            grid=self.spec.grid,
+            member_names=self.spec.member_names,
+            operating_points=("balanced",),
+            spec_sha256=self.spec.sha256,
+            ensemble="fake 1",
+        )
+
+    def infer(self, chunk: NDArray[np.float16]) -> ChunkScores:
+        self.chunks.append(chunk)
+        self.on_infer()
+        mean = chunk.astype(np.float32).mean(axis=(1, 2, 3))
+        score = np.asarray(mean / 4096 + 0.5, dtype=np.float32)
+        return ChunkScores(
+            score=score,
+            member_scores=np.stack([score, score / 2], axis=1),
+            mask=np.full((len(chunk), *self.spec.grid.mask_shape), 0.25, dtype=np.float16),
+            lesion_mm2=np.full(len(chunk), 50, dtype=np.float32),
+            brain_mm2=np.full(len(chunk), 9000, dtype=np.float32),
+            provenance=(self.provenance,) * len(chunk),
+        )
+
+    def study(self, slices: SliceScores) -> StudyScore:
+        return study_from_slices(slices, self.spec)
+
+
+@pytest.fixture
+def fake_transport() -> FakeTransport:
+    """A transport that answers at once and by the real study rule."""
+    return FakeTransport()
+
+
+@pytest.fixture
+def make_transport() -> Callable[..., FakeTransport]:
+    """`FakeTransport`, for tests that need another grid."""
+    return FakeTransport
+
+
+@pytest.fixture
+def proven(fake_transport: FakeTransport) -> ProvenServer:
+    """A server, proven by slices that the fake transport judged itself."""
+    grid = fake_transport.spec.grid
+    hu = np.zeros((3, 1, grid.rows, grid.columns), dtype=np.float16)
+    hu += np.arange(3, dtype=np.float16).reshape(3, 1, 1, 1)
+    said = fake_transport.infer(hu)
+    fake_transport.chunks.clear()
+    golden = Golden(
+        hu=hu,
+        score=said.score,
+        member_scores=said.member_scores,
+        lesion_mm2=said.lesion_mm2,
+        spec_key=spec_key(fake_transport.provenance),
+        tolerance_score=1e-4,
+        tolerance_lesion_mm2=1.0,
+    )
+    timings = {"server_ready_s": 0.0, "golden_proof_s": 0.0}
+    return ProvenServer("fake:1", None, None, fake_transport, golden, timings)

@@ -199,3 +199,16 @@ def test_a_higher_logit_never_lowers_the_score_and_it_stays_a_probability(
         return float(combined_from_members(outputs, spec).score[0, 0])
 
     assert 0 <= score(logits) <= score(higher) <= 1
+
+
+def test_weights_that_pass_1_by_rounding_do_not_carry_a_score_past_1(
+    make_spec: Callable[..., EnsembleSpec], outputs: Outputs
+) -> None:
+    first, *others = make_spec().members
+    heavier = dataclasses.replace(first, score_weight=first.score_weight + 9e-7)
+    certain = {
+        name: dataclasses.replace(output, logit=np.full((5, 1), 100, dtype=np.float32))
+        for name, output in outputs.items()
+    }
+    combined = combined_from_members(certain, make_spec(members=(heavier, *others)))
+    assert combined.score.max() == 1

@@ -140,7 +140,7 @@ def _mask_weights(
     def dice_loss(weights: Float64, sharpness: float = 12.0, threshold: float = 0.5) -> float:
         # A steep sigmoid stands for the hard threshold, which has no slope to follow.
         share = _sigmoid(sharpness * ((flat @ weights.astype(np.float32)) - threshold))
-        return 1 - float(2 * (share * lesion).sum() / (share.sum() + lesion.sum()))
+        return 1 - float(2 * (share * lesion).sum() / (share.sum() + lesion.sum() + 1e-6))
 
     weights = _on_simplex(dice_loss, len(names))
     combined = flat @ weights

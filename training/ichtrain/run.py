@@ -44,12 +44,13 @@ Progress = Callable[[str, int, int], None]
 class RunOptions:
     """How much data and how many steps a run takes."""
 
-    series: int = 280
-    validation_series: int = 72
-    slices: int = 32
+    series: int = 220
+    validation_series: int = 54
+    slices: int = 16
+    validation_slices: int = 28
     matrix: int = 256
     first: FitOptions = field(default_factory=FitOptions)
-    subtype: FitOptions = field(default_factory=lambda: FitOptions(steps=350, learning_rate=1e-3))
+    subtype: FitOptions = field(default_factory=lambda: FitOptions(steps=240, learning_rate=1e-3))
     workers: int = 2
 
 
@@ -69,7 +70,7 @@ def starter_run(folder: Path, options: RunOptions, progress: Progress) -> None:
     }
     held_out = items_from_seeds(
         VALIDATION_KINDS, options.validation_series, VALIDATION_FIRST_SEED,
-        slices=options.slices, matrix=options.matrix, workers=options.workers,
+        slices=options.validation_slices, matrix=options.matrix, workers=options.workers,
     )  # fmt: skip
     progress("ensemble", 0, 1)
     validation = [_validated(items, members) for items in held_out]

@@ -12,10 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 @click.command()
 @click.argument("run", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--series", default=280, show_default=True, help="Phantoms to train on.")
-@click.option("--validation-series", default=72, show_default=True, help="Phantoms to fit on.")
-@click.option("--steps", default=900, show_default=True, help="Steps of the first member.")
-@click.option("--subtype-steps", default=350, show_default=True, help="Steps of each other one.")
+@click.option("--series", default=220, show_default=True, help="Phantoms to train on.")
+@click.option("--validation-series", default=54, show_default=True, help="Phantoms to fit on.")
+@click.option("--steps", default=600, show_default=True, help="Steps of the first member.")
+@click.option("--subtype-steps", default=240, show_default=True, help="Steps of each other one.")
 @click.option("--seed", default=0, show_default=True, help="Seed of batches and first weights.")
 @click.option("--workers", default=2, show_default=True, help="Processes that make phantoms.")
 def starter(

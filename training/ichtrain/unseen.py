@@ -7,7 +7,7 @@ server answers the same is proven by its own tests.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -122,19 +122,6 @@ def write_unseen(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1) + "\n")
-
-
-def judged_from_seeds(
-    make: Callable[[str, int], Items],
-    per_kind: int,
-    runners: Mapping[str, Runner],
-    spec: EnsembleSpec,
-) -> Iterable[Judged]:
-    """Make and judge `per_kind` unseen phantoms of every kind, one after the other."""
-    for offset in range(per_kind):
-        for number, kind in enumerate(KINDS):
-            seed = UNSEEN_FIRST_SEED + offset * len(KINDS) + number
-            yield judged_from_items(make(kind, seed), seed, runners, spec)
 
 
 def _dice(mask: NDArray[np.float16], items: Items, spec: EnsembleSpec) -> float | None:

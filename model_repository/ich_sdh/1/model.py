@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openvino
 import triton_python_backend_utils as pb_utils
 
@@ -34,6 +35,11 @@ class TritonPythonModel:
 
     def _response(self, request: Any) -> Any:
         hu = pb_utils.get_input_tensor_by_name(request, "HU").as_numpy()
+        if not np.isfinite(hu).all():
+            # The windows would clip it to air or bone, and a score would come of it.
+            return pb_utils.InferenceResponse(
+                error=pb_utils.TritonError("HU has values that are not finite; refused.")
+            )
         try:
             results = self._engine([hu])
         except RuntimeError as error:

@@ -60,7 +60,7 @@ def head_from_rng(rng: np.random.Generator, calcification: bool | None) -> HeadR
     size = rng.normal(1.0, 0.03)
     atrophy = float(rng.beta(1.3, 2.0))
     grey = rng.normal(36.5, 1.8)
-    contrast = rng.uniform(4.5, 9.0)
+    contrast = rng.uniform(5.5, 11.0)
 
     def calcified(probability: float) -> bool:
         drawn = bool(rng.random() < probability)
@@ -71,17 +71,17 @@ def head_from_rng(rng: np.random.Generator, calcification: bool | None) -> HeadR
         half_front_mm=size * rng.normal(82.0, 3.0),
         half_back_mm=size * rng.normal(86.0, 3.5),
         height_mm=size * rng.normal(79.0, 3.0),
-        squareness=rng.uniform(0.0, 0.25),
-        harmonics=rng.normal(0.0, 0.013, HARMONICS),
+        squareness=rng.uniform(0.05, 0.45),
+        harmonics=rng.normal(0.0, 0.011, HARMONICS) * (0.5, 0.7, 1, 1, 0.5, 1, 1),
         skull_mm=float(np.clip(rng.normal(6.5, 1.3), 3.5, 11.0)),
         table_mm=rng.uniform(1.3, 2.2),
         scalp_mm=rng.uniform(3.0, 7.0),
         atrophy=atrophy,
-        gap_mm=0.4 + 2.6 * atrophy * rng.uniform(0.6, 1.2),
-        sulcus_mm=0.35 + 1.5 * atrophy * rng.uniform(0.6, 1.2),
-        sulcus_depth_mm=rng.uniform(12.0, 22.0),
+        gap_mm=0.1 + 2.4 * atrophy * rng.uniform(0.6, 1.2),
+        sulcus_mm=0.3 + 1.25 * atrophy * rng.uniform(0.6, 1.2),
+        sulcus_depth_mm=rng.uniform(15.0, 26.0),
         sulcus_scale_mm=rng.uniform(3.6, 5.2),
-        cortex_mm=rng.uniform(2.6, 3.8),
+        cortex_mm=rng.uniform(2.8, 4.4),
         ventricle_scale=float(np.clip(0.6 + 0.9 * atrophy + rng.normal(0, 0.15), 0.4, 2.0)),
         ventricle_asymmetry=float(np.clip(rng.normal(0.0, 0.1), -0.3, 0.3)),
         csf_hu=rng.uniform(1.0, 11.0),

@@ -40,20 +40,37 @@ class Scene:
         """Rows and columns."""
         return self.hu.shape[0], self.hu.shape[1]
 
-    def smooth_noise(
-        self, scale_mm: float, key: int, radial: float = 0.0, flatten: float = 1.0
-    ) -> Field:
-        """Noise at every pixel, sampled at every second one.
-
-        `radial` > 0 draws the sample points out along the radius, so that its level sets stand
-        upright on the skull like sulci; `flatten` < 1 stretches it in plane like folia.
-        """
-        x, y, z = (c[::2, ::2] for c in (self.points.x, self.points.y, self.points.z))
+    def _coarse_points(self, scale_mm: float, radial: float) -> tuple[Field, Field, Field]:
+        """Sample points as far apart as noise of this scale allows."""
+        step = 1
+        while step < 8 and 2.2 * step * self.points.pixel_mm <= scale_mm:
+            step *= 2
+        pick = (slice(step // 2, None, step),) * 2
+        x, y, z = (c[pick] for c in (self.points.x, self.points.y, self.points.z))
         if radial:
-            factor = np.clip(self.radius[::2, ::2], 0.15, 2.0) ** np.float32(-radial)
+            factor = np.clip(self.radius[pick], 0.15, 2.0) ** np.float32(-radial)
             x, y, z = x * factor, y * factor, z * factor
-        coarse = self.noise.at(x * flatten, y * flatten, z, scale_mm, key)
-        return upsampled(coarse, self.shape)
+        return x, y, z
+
+    def smooth_noise(self, scale_mm: float, key: int, flatten: float = 1.0) -> Field:
+        """Noise of unit variance at every pixel; `flatten` < 1 stretches it in plane."""
+        x, y, z = self._coarse_points(scale_mm, 0.0)
+        return upsampled(self.noise.at(x * flatten, y * flatten, z, scale_mm, key), self.shape)
+
+    def level_set_mm(self, scale_mm: float, key: int, radial: float) -> Field:
+        """Distance to the zero level set of noise: folded sheets.
+
+        `radial` > 0 draws the sample points out along the radius, so that the sheets stand
+        upright on the skull, as sulci do.
+        """
+        coarse = self.noise.at(*self._coarse_points(scale_mm, radial), scale_mm, key)
+        step_mm = self.points.pixel_mm * self.shape[0] / coarse.shape[0]
+        down, across = np.gradient(coarse, np.float32(step_mm))
+        # In-plane slope plus a share for the slope across the slice.
+        slope = np.sqrt(down**2 + across**2 + np.float32(0.3 / scale_mm**2))
+        value = np.abs(upsampled(coarse, self.shape))
+        distance: Field = value / upsampled(slope, self.shape)
+        return distance
 
     def add_blood(self, kind: Lesion, membership: Field, window: Window | None = None) -> None:
         """Record blood of one subtype."""

@@ -1,0 +1,142 @@
+"""Machine and bundle -> the conditions that are stored beside every number."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ichclient.answers import ServerFacts
+from ichcore import EnsembleSpec
+from ichcore.wire import build_record_file
+from ichexport.configs import ONNX_FILE
+
+_CHECKOUT = Path(__file__).resolve().parents[1]
+_CPUINFO = Path("/proc/cpuinfo")
+_VECTOR_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
+_PACKAGES = ("ich-triton", "openvino", "numpy", "tritonclient", "grpcio", "nvidia-pytriton")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the numbers were measured on; loads are the 1-minute averages of Linux."""
+
+    cpu_model: str
+    cores: int
+    """Cores that this process may use."""
+    vector_flags: tuple[str, ...]
+    memory_mib: int
+    kernel: str
+    load_average_start: float
+    load_average_end: float
+
+    def __post_init__(self) -> None:
+        """Refuse a machine that cannot have measured anything."""
+        if self.cores < 1 or self.memory_mib < 1:
+            raise ValueError(f"not a machine: {self}")
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Everything that a number depends on and that its repetition needs."""
+
+    date: str
+    """Start, UTC, ISO 8601."""
+    machine: Machine
+    versions: dict[str, str]
+    git_commit: str | None
+    """Commit of the checkout, with "-dirty" where files differ; None outside a checkout."""
+    spec_sha256: str
+    engines_sha256: dict[str, str]
+    precision: str
+    slices: int
+    chunk_slices: int
+    in_flight: int
+    burn_in: int
+
+    def __post_init__(self) -> None:
+        """Refuse a run without work or engines."""
+        if min(self.slices, self.chunk_slices, self.in_flight) < 1 or not self.engines_sha256:
+            raise ValueError("conditions of a run that did nothing")
+
+
+def now_utc() -> str:
+    """The present moment, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def load_average() -> float:
+    """Processes that wanted to run, averaged over the last minute."""
+    return round(os.getloadavg()[0], 2)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def machine_from_load(load_average_start: float) -> Machine:
+    """Describe this machine at the end of a measurement."""
+    model, flags = _processor(_CPUINFO.read_text(encoding="utf-8", errors="replace"))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Machine(
+        cpu_model=model,
+        cores=cores(),
+        vector_flags=tuple(flag for flag in _VECTOR_FLAGS if flag in flags),
+        memory_mib=memory // 2**20,
+        kernel=platform.release(),
+        load_average_start=load_average_start,
+        load_average_end=load_average(),
+    )
+
+
+def versions_from_server(facts: ServerFacts) -> dict[str, str]:
+    """Versions of what computes and what carries, by name."""
+    versions = {"python": platform.python_version(), "triton": facts.server_version}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "absent"
+    return versions
+
+
+def engines_sha256_from_records(repository: Path, spec: EnsembleSpec) -> dict[str, str]:
+    """Hash of each member's engine, from the record beside it."""
+    hashes = {}
+    for member in spec.member_names:
+        record = repository / member / "1" / build_record_file(ONNX_FILE)
+        hashes[member] = str(json.loads(record.read_text(encoding="utf-8"))["engine_sha256"])
+    return hashes
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout that this file lies in; None without git or checkout."""
+    commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+    if not commit:
+        return None
+    return f"{commit}-dirty" if changes else commit
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=_CHECKOUT, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _processor(cpuinfo: str) -> tuple[str, frozenset[str]]:
+    """Model name and flags of the first processor that Linux lists."""
+    fields: dict[str, str] = {}
+    for line in cpuinfo.splitlines():
+        key, _colon, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    return fields.get("model name", "unknown"), frozenset(fields.get("flags", "").split())

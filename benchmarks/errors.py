@@ -1,0 +1,20 @@
+"""What can keep a benchmark from giving numbers.
+
+ichcore.errors.IchError     1
++-- BenchmarkError          1   the work to measure could not be done
+    +-- Disagreement        8   two ways of the same work gave different answers
+"""
+
+from __future__ import annotations
+
+from ichcore.errors import IchError
+
+
+class BenchmarkError(IchError):
+    """The work that was to be measured could not be done."""
+
+
+class Disagreement(BenchmarkError):
+    """Outputs that must agree differ, so how fast they came does not matter."""
+
+    exit_code = 8

@@ -1,0 +1,117 @@
+"""Fixtures of building: a small member with lively weights, its graph and a run to release."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ichcore import EnsembleSpec, Grid, spec_to_json
+from ichexport.graph import onnx_from_member
+from ichexport.members import Member, MemberOptions
+from ichexport.release import repository_from_run
+from ichexport.weights import released_from_trained, weights_to_file
+
+GRID = Grid(rows=64, columns=64, pixel_spacing_mm=4.0)
+OPTIONS = MemberOptions(encoder_depth=3, decoder_channels=(32, 16), with_brain=True, grid=GRID)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder with everything that belongs to it."""
+
+    folder: Path
+    spec: EnsembleSpec
+    hu: NDArray[np.float16]
+
+
+@pytest.fixture(scope="session")
+def trained_member() -> Member:
+    """A small member in eval mode whose batch norms are far from the identity."""
+    torch.manual_seed(3)
+    member = Member(OPTIONS).eval()
+    for module in member.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor, low, high in (
+                (module.running_mean, -0.3, 0.3),
+                (module.running_var, 0.5, 2.0),
+                (module.weight, 0.7, 1.5),
+                (module.bias, -0.2, 0.2),
+            ):
+                nn.init.uniform_(tensor, low, high)
+    return member
+
+
+@pytest.fixture(scope="session")
+def small_member(trained_member: Member) -> Member:
+    """The same member as it leaves training."""
+    return released_from_trained(trained_member)
+
+
+@pytest.fixture(scope="session")
+def small_graph(small_member: Member, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small member's ONNX graph; exported once, it takes seconds."""
+    path = tmp_path_factory.mktemp("graph") / "model.onnx"
+    onnx_from_member(small_member, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_hu(make_hu: Callable[..., NDArray[np.float16]]) -> NDArray[np.float16]:
+    """Five heads on the small grid."""
+    return make_hu(GRID, slices=5, seed=1)
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path,
+    small_member: Member,
+    small_hu: NDArray[np.float16],
+    released_spec: EnsembleSpec,
+) -> Run:
+    """A finished run whose ensemble is the small member alone."""
+    return written_run(tmp_path / "run", small_member, small_hu, released_spec)
+
+
+@pytest.fixture(scope="session")
+def released(
+    tmp_path_factory: pytest.TempPathFactory,
+    small_member: Member,
+    small_hu: NDArray[np.float16],
+    released_spec: EnsembleSpec,
+) -> tuple[Path, str]:
+    """A repository released from such a run, with nothing replaced, and its digest."""
+    folder = tmp_path_factory.mktemp("released")
+    run = written_run(folder / "run", small_member, small_hu, released_spec)
+    return folder / "repository", repository_from_run(run.folder, folder / "repository")
+
+
+def written_run(folder: Path, member: Member, hu: NDArray[np.float16], like: EnsembleSpec) -> Run:
+    sha256 = weights_to_file(member, folder / "ich_any.safetensors")
+    only = replace(
+        like.members[0], name="ich_any", score_weight=1.0, mask_weight=1.0, weights_sha256=sha256
+    )
+    spec = replace(
+        like, name="small", version="1", grid=GRID, members=(only,), brain_member="ich_any"
+    )
+    (folder / "ensemble.json").write_text(spec_to_json(spec))
+    np.save(folder / "golden_hu.npy", hu)
+    return Run(folder, spec, hu)
+
+
+@pytest.fixture
+def record_of() -> Callable[[Path], dict[str, object]]:
+    """Reads the build record beside a member's graph."""
+
+    def record(repository: Path) -> dict[str, object]:
+        path = repository / "ich_any" / "1" / "model.onnx.build.json"
+        return dict(json.loads(path.read_text()))
+
+    return record

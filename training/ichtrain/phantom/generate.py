@@ -1,0 +1,219 @@
+"""PhantomOptions -> Phantom: recipe, anatomy slice by slice, blood of the wanted size, scanner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ichtrain.phantom.brain import paint_inside
+from ichtrain.phantom.fields import Field, NoiseVolume, SlicePoints, upsampled
+from ichtrain.phantom.lesions import (
+    LesionRecipe,
+    lesions_from_kind,
+    opening_from_lesion,
+    paint_blood,
+    sheet_from_lesion,
+    shift_from_lesions,
+)
+from ichtrain.phantom.options import (
+    LARGEST_SMALL_ML,
+    SMALLEST_LESION_ML,
+    SUBTYPES,
+    Lesion,
+    Phantom,
+    PhantomOptions,
+)
+from ichtrain.phantom.recipe import HeadRecipe, head_from_rng
+from ichtrain.phantom.scanner import ScannerRecipe, acquired, scanner_from_options
+from ichtrain.phantom.scene import Scene, scene_from_points
+from ichtrain.phantom.shell import BaseMaps, base_maps_from_head, depth_from_points
+from ichtrain.phantom.skull import paint_outside
+from ichtrain.phantom.spaces import spaces_from_scene
+
+WORK_MATRIX = 256
+"""Anatomy is painted at most this fine (about 0.9 mm, a soft kernel's resolution)."""
+PREVIEW_MATRIX = 80
+MOST_ATTEMPTS = 8
+# A voxel is labelled when at least this share of it is blood; sulcal blood is thin but visible.
+_SHARE = {Lesion.SAH: 0.4}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the slices lie: pixel grid over the field of view, slice centres along the table."""
+
+    matrix: int
+    fov_mm: float
+    slices: int
+    spacing_mm: float
+    sub_slices: int
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One drawn head with its bleeds and the sizes they have been tuned to."""
+
+    head: HeadRecipe
+    base: BaseMaps
+    noise: NoiseVolume
+    lesions: list[LesionRecipe]
+    sizes: dict[Lesion, float]
+
+
+def phantom_from_options(options: PhantomOptions) -> Phantom:
+    """Make the phantom; the same options give the same voxels on the same machine."""
+    kind_key = sum(ord(letter) << (8 * i) for i, letter in enumerate(options.kind[:3]))
+    rng = np.random.default_rng((options.seed, kind_key))
+    head = head_from_rng(rng, options.calcification)
+    scanner = scanner_from_options(options, rng)
+    patient = Patient(
+        head, base_maps_from_head(head, rng), NoiseVolume(rng),
+        lesions_from_kind(options.kind, head, rng), {},
+    )
+    _tune_sizes(patient, scanner, options)
+    fov = scanner.pixel_spacing_mm * options.matrix
+    work = Layout(
+        min(options.matrix, WORK_MATRIX), fov, options.slices, scanner.slice_spacing_mm,
+        3 if scanner.slice_spacing_mm > 3.0 else 2 if scanner.slice_spacing_mm > 1.2 else 1,
+    )
+    shape = (options.slices, options.matrix, options.matrix)
+    hu = np.empty(shape, np.int16)
+    label = np.empty(shape, np.uint8)
+    intracranial = np.empty(shape, np.bool_)
+    for index in range(options.slices):
+        tissue, blood, cavity = _slice(patient, scanner, work, index)
+        hu[index] = acquired(tissue, cavity, scanner, options.matrix, index, rng)
+        label[index] = _labels(blood, options.matrix)
+        intracranial[index] = _resized(cavity, options.matrix) > 0.5
+    label[~intracranial] = Lesion.NONE
+    return Phantom(
+        hu, label, intracranial, scanner.pixel_spacing_mm, scanner.slice_spacing_mm,
+        scanner.tilt_degrees, options.kind, options.seed, scanner.kernel,
+    )
+
+
+def _resized(values: Field, matrix: int) -> Field:
+    return values if values.shape[0] == matrix else upsampled(values, (matrix, matrix))
+
+
+def _labels(blood: dict[Lesion, Field], matrix: int) -> npt.NDArray[np.uint8]:
+    label = np.zeros((matrix, matrix), np.uint8)
+    for subtype, share in blood.items():
+        label[_resized(share, matrix) > _SHARE.get(subtype, 0.5)] = subtype
+    return label
+
+
+def _slice(
+    patient: Patient, scanner: ScannerRecipe, layout: Layout, index: int
+) -> tuple[Field, dict[Lesion, Field], Field]:
+    """Mean HU, blood and cavity of one slice over its sub-slices (partial volume)."""
+    shape = (layout.matrix, layout.matrix)
+    total, cavity = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    blood: dict[Lesion, Field] = {}
+    for sub in range(layout.sub_slices):
+        along = ((sub + 0.5) / layout.sub_slices - 0.5) * layout.spacing_mm
+        scene = _scene(patient, _points(patient.head, scanner, layout, index, along))
+        paint_outside(scene)
+        if float(scene.cavity.max()) > 0.0:
+            _paint_cavity(scene, patient, tissue=True)
+        total += scene.hu
+        cavity += scene.cavity
+        for subtype, share in scene.blood.items():
+            blood[subtype] = blood.get(subtype, np.float32(0)) + share / layout.sub_slices
+    return total / layout.sub_slices, blood, cavity / layout.sub_slices
+
+
+def _scene(patient: Patient, points: SlicePoints) -> Scene:
+    depth, radius = depth_from_points(patient.head, points)
+    return scene_from_points(patient.head, patient.base, patient.noise, points, depth, radius)
+
+
+def _paint_cavity(scene: Scene, patient: Patient, tissue: bool) -> None:
+    """Lay out and paint the inside of the skull; without `tissue` only the blood is made."""
+    zero = np.zeros_like(scene.hu)
+    sizes = [patient.sizes[lesion.subtype] for lesion in patient.lesions]
+    pairs = list(zip(patient.lesions, sizes, strict=True))
+    sheets = [sheet_from_lesion(scene, lesion, size) for lesion, size in pairs]
+    sheet = np.max([zero, *sheets], axis=0)
+    wide = np.max([zero, *(opening_from_lesion(scene, *p) for p in pairs)], axis=0)
+    needs_spaces = any(lesion.subtype in (Lesion.SAH, Lesion.IVH) for lesion in patient.lesions)
+    if tissue or needs_spaces:
+        shift = shift_from_lesions(scene, patient.lesions)
+        spaces = spaces_from_scene(scene, sheet, shift, wide)
+        if tissue:
+            paint_inside(scene, spaces)
+    for (lesion, size), thickness in zip(pairs, sheets, strict=True):
+        paint_blood(scene, lesion, size, thickness)
+
+
+def _points(
+    head: HeadRecipe, scanner: ScannerRecipe, layout: Layout, index: int, along_mm: float
+) -> SlicePoints:
+    """Pixel centres of a thin slice in head coordinates.
+
+    The table moves along z and the gantry tilts, so slice centres lie on the z axis while the
+    planes lean: rows run along (0, cos t, -sin t).
+    """
+    tilt = np.deg2rad(scanner.tilt_degrees)
+    columns = np.array([1.0, 0.0, 0.0])
+    rows = np.array([0.0, np.cos(tilt), -np.sin(tilt)])
+    normal = np.cross(columns, rows)
+    table = scanner.centre_z_mm + scanner.table_step_mm * (index - (layout.slices - 1) / 2)
+    pixel = layout.fov_mm / layout.matrix
+    half = 0.5 * pixel * (layout.matrix - 1)
+    corner = np.array([0.0, 0.0, table]) + normal * along_mm - half * (columns + rows)
+    turn = _rotation(head.rotation_rad)
+    origin = turn @ (corner - np.asarray(head.offset_mm))
+    columns, rows = turn @ columns, turn @ rows
+    step = (np.arange(layout.matrix, dtype=np.float32) * np.float32(pixel))
+    x, y, z = (
+        (np.float32(origin[i]) + step[:, None] * np.float32(rows[i])
+         + step[None, :] * np.float32(columns[i])).astype(np.float32)
+        for i in range(3)
+    )
+    return SlicePoints(x, y, z, origin, columns, rows, pixel)
+
+
+def _rotation(angles: tuple[float, float, float]) -> npt.NDArray[np.float64]:
+    """Rotation about x, then y, then z."""
+    (cx, cy, cz), (sx, sy, sz) = np.cos(angles), np.sin(angles)
+    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    turn: npt.NDArray[np.float64] = about_z @ about_y @ about_x
+    return turn
+
+
+def _tune_sizes(patient: Patient, scanner: ScannerRecipe, options: PhantomOptions) -> None:
+    """Scale each bleed until a coarse preview shows about its target volume."""
+    if not patient.lesions:
+        return
+    layout = Layout(
+        PREVIEW_MATRIX, scanner.pixel_spacing_mm * options.matrix, options.slices,
+        scanner.slice_spacing_mm, 1,
+    )
+    patient.sizes.update({lesion.subtype: 1.0 for lesion in patient.lesions})
+    every = max(1, options.slices // 24)
+    voxel_ml = (layout.fov_mm / PREVIEW_MATRIX) ** 2 * layout.spacing_mm * every / 1000.0
+    for _ in range(MOST_ATTEMPTS):
+        found = dict.fromkeys(SUBTYPES, 0.0)
+        for index in range(0, options.slices, every):
+            scene = _scene(patient, _points(patient.head, scanner, layout, index, 0.0))
+            if float(scene.cavity.max()) == 0.0:
+                continue
+            _paint_cavity(scene, patient, tissue=False)
+            for subtype, share in scene.blood.items():
+                found[subtype] += float(share.sum()) * voxel_ml
+        done = True
+        for lesion in patient.lesions:
+            goal = max(lesion.target_ml, 2.0 * SMALLEST_LESION_ML)
+            ceiling = 0.85 * LARGEST_SMALL_ML if options.kind == "small" else 1e3
+            goal = min(goal, ceiling)
+            ratio = goal / max(found[lesion.subtype], 0.02 * goal)
+            if not 0.75 < ratio < 1.33:
+                done = False
+                patient.sizes[lesion.subtype] *= float(np.clip(ratio, 0.2, 6.0))
+        if done:
+            return
