@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ichcore.errors import ContractError
+from ichcore.errors import ContractError, ProvenanceError
 from ichcore.grid import Grid
 
 DataType = Literal["FP16", "FP32", "INT32", "BYTES"]
@@ -108,3 +108,12 @@ def provenance_from_hashes(spec_sha256: str, engines_sha256: str) -> str:
 def build_record_file(engine_file: str) -> str:
     """Name of the record beside an engine: `model.onnx` has `model.onnx.build.json`."""
     return f"{engine_file}.build.json"
+
+
+def refuse_other_spec(provenance: str, spec_sha256: str) -> None:
+    """Raise `ProvenanceError` where slices were judged under another spec than this one."""
+    if not provenance.startswith(f"spec:{spec_sha256[:16]} "):
+        raise ProvenanceError(
+            f"The slices were judged under '{provenance}', this study model applies spec "
+            f"{spec_sha256[:16]}; release members, combination and study model together."
+        )

@@ -14,8 +14,13 @@ import pytest
 
 from ichclient import infer
 from ichclient.connect import ProvenServer, ServerOptions
-from ichclient.errors import CannotWrite, NothingFound, RefusedInput, ServerRefused
-from ichclient.errors import ServerUnreachable
+from ichclient.errors import (
+    CannotWrite,
+    NothingFound,
+    RefusedInput,
+    ServerRefused,
+    ServerUnreachable,
+)
 from ichclient.infer import considered_from_path, result_from_study, study_from_path
 from ichcore import Decision, ProvenanceError
 

@@ -60,13 +60,16 @@ def study_tensors() -> dict[str, NDArray[Any]]:
 
 
 def test_parameters_of_the_ensemble_become_facts() -> None:
-    assert FACTS == ServerFacts(
-        server_version="2.51.0",
-        grid=Grid(64, 96, 2.0, 1),
-        member_names=("ich_any", "ich_sdh"),
-        operating_points=("sensitive", "specific"),
-        spec_sha256="ab" * 32,
-        ensemble="ich 1",
+    assert (
+        ServerFacts(
+            server_version="2.51.0",
+            grid=Grid(64, 96, 2.0, 1),
+            member_names=("ich_any", "ich_sdh"),
+            operating_points=("sensitive", "specific"),
+            spec_sha256="ab" * 32,
+            ensemble="ich 1",
+        )
+        == FACTS
     )
 
 

@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from ichclient.errors import RepositoryError
-from ichclient.repository import MANIFEST, default_repository, verified_by_manifest
-from ichclient.repository import verified_repository
+from ichclient.repository import (
+    MANIFEST,
+    default_repository,
+    verified_by_manifest,
+    verified_repository,
+)
 
 
 @pytest.fixture

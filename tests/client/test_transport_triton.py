@@ -22,7 +22,6 @@ from ichclient.golden import GOLDEN_FILE, Golden, golden_from_file, refuse_untru
 from ichclient.process import RunningServer, running_server
 from ichclient.repository import default_repository
 from ichclient.transport import TritonTransport
-from ichcore.wire import MAX_BATCH_SIZE
 
 pytestmark = pytest.mark.triton
 
@@ -54,6 +53,11 @@ def test_the_bundle_proves_itself(transport: TritonTransport, golden: Golden) ->
     refuse_untrue_server(transport, golden)
 
 
+def test_the_golden_slices_tell_more_than_their_tolerance(golden: Golden) -> None:
+    assert np.ptp(golden.score) > 5 * golden.tolerance_score
+    assert np.ptp(golden.lesion_mm2) > 5 * golden.tolerance_lesion_mm2
+
+
 def test_a_score_depends_neither_on_its_chunk_nor_on_other_requests(
     transport: TritonTransport, golden: Golden
 ) -> None:
@@ -67,9 +71,7 @@ def test_a_score_depends_neither_on_its_chunk_nor_on_other_requests(
     assert np.abs(scores - together.score).max() < 1e-5
 
 
-def test_a_server_that_hands_models_other_values_is_refused(
-    tmp_path: Path, golden: Golden
-) -> None:
+def test_a_server_that_hands_models_other_values_is_refused(tmp_path: Path, golden: Golden) -> None:
     repository = Path(shutil.copytree(default_repository(), tmp_path / "repository"))
     model = repository / "ich_any" / "1" / "model.py"
     true = '"HU").as_numpy()'
@@ -86,7 +88,7 @@ def test_a_server_that_hands_models_other_values_is_refused(
 def test_a_server_killed_and_started_again_ends_in_the_same_scores(
     tmp_path: Path, golden: Golden, transport: TritonTransport
 ) -> None:
-    hu = many(golden, MAX_BATCH_SIZE)
+    hu = many(golden, 16)
     expected = transport.infer(hu)
     with ExitStack() as servers:
         first = servers.enter_context(
@@ -97,8 +99,10 @@ def test_a_server_killed_and_started_again_ends_in_the_same_scores(
         interrupted.metadata()
         answers = []
         asking = threading.Thread(target=lambda: answers.append(interrupted.infer(hu)))
-        os.kill(first.pid, signal.SIGKILL)
+        os.kill(first.pid, signal.SIGSTOP)  # the request waits in the server when it is killed
         asking.start()
+        asking.join(timeout=0.5)
+        os.kill(first.pid, signal.SIGKILL)
         servers.enter_context(
             running_server(
                 default_repository(), log_path=tmp_path / "b", grpc_port=port, stop_deadline_s=0

@@ -65,7 +65,7 @@ def member_from_items(
     member = Member(MemberOptions(with_brain=with_brain))
     if start is not None:
         _copy_shared(start, member)
-    member.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    member.to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(member.parameters(), lr=options.learning_rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, max_lr=options.learning_rate, total_steps=options.steps, pct_start=0.15
@@ -75,7 +75,7 @@ def member_from_items(
         hu, lesion, brain = _batch(series, pools, options, rng)
         loss = _loss(member, hu, lesion, brain)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(member.parameters(), 5.0)
         optimiser.step()
         schedule.step()

@@ -9,7 +9,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from ichcore import IchError, SliceScores, StudyScore, spec_from_json, study_from_slices
-from ichcore.wire import SPEC_FILE
+from ichcore.wire import SPEC_FILE, refuse_other_spec
 
 
 class TritonPythonModel:
@@ -29,7 +29,9 @@ class TritonPythonModel:
 
     def _response(self, request: Any) -> Any:
         try:
-            study = study_from_slices(_slices(request), self._spec)
+            slices = _slices(request)
+            refuse_other_spec(slices.provenance[0], self._spec.sha256)
+            study = study_from_slices(slices, self._spec)
         except IchError as error:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
         return pb_utils.InferenceResponse(_tensors(study))

@@ -32,7 +32,7 @@ def blend(target: Field, membership: Field, value: float | Field) -> None:
     target += membership * (value - target)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=256)
 def upsampling_matrix(size: int, coarse: int, cubic: bool = False) -> Field:
     """Interpolation matrix [size, coarse] for samples at centres of equal cells.
 

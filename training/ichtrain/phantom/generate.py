@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ichtrain.errors import PhantomError
 from ichtrain.phantom.brain import paint_inside
 from ichtrain.phantom.fields import Field, NoiseVolume, SlicePoints, upsampled
+from ichtrain.phantom.layout import Layout, plane_from_layout
 from ichtrain.phantom.lesions import (
     LesionRecipe,
     lesions_from_kind,
@@ -27,7 +29,7 @@ from ichtrain.phantom.options import (
 )
 from ichtrain.phantom.recipe import HeadRecipe, head_from_rng
 from ichtrain.phantom.scanner import ScannerRecipe, acquired, scanner_from_options
-from ichtrain.phantom.scene import Scene, scene_from_points
+from ichtrain.phantom.scene import AIR_HU, Scene, scene_from_points
 from ichtrain.phantom.shell import BaseMaps, base_maps_from_head, depth_from_points
 from ichtrain.phantom.skull import paint_outside
 from ichtrain.phantom.spaces import spaces_from_scene
@@ -38,17 +40,6 @@ PREVIEW_MATRIX = 80
 MOST_ATTEMPTS = 8
 # A voxel is labelled when at least this share of it is blood; sulcal blood is thin but visible.
 _SHARE = {Lesion.SAH: 0.4}
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the slices lie: pixel grid over the field of view, slice centres along the table."""
-
-    matrix: int
-    fov_mm: float
-    slices: int
-    spacing_mm: float
-    sub_slices: int
 
 
 @dataclass(frozen=True)
@@ -73,10 +64,24 @@ def phantom_from_options(options: PhantomOptions) -> Phantom:
         lesions_from_kind(options.kind, head, rng), {},
     )
     _tune_sizes(patient, scanner, options)
-    fov = scanner.pixel_spacing_mm * options.matrix
+    for _ in range(MOST_ATTEMPTS):
+        phantom = _rendered(patient, scanner, options, rng)
+        if not _resize_misfits(patient, phantom):
+            return phantom
+    raise PhantomError(
+        f"Phantom {options.kind} with seed {options.seed} and {options.slices} slices got no "
+        f"lesion of a fitting size in {MOST_ATTEMPTS} attempts. Use another seed."
+    )
+
+
+def _rendered(
+    patient: Patient, scanner: ScannerRecipe, options: PhantomOptions, rng: np.random.Generator
+) -> Phantom:
+    """Paint and scan every slice."""
+    spacing = scanner.slice_spacing_mm
     work = Layout(
-        min(options.matrix, WORK_MATRIX), fov, options.slices, scanner.slice_spacing_mm,
-        3 if scanner.slice_spacing_mm > 3.0 else 2 if scanner.slice_spacing_mm > 1.2 else 1,
+        min(options.matrix, WORK_MATRIX), scanner.pixel_spacing_mm * options.matrix,
+        options.slices, spacing, 3 if spacing > 6.0 else 2 if spacing > 1.2 else 1,
     )
     shape = (options.slices, options.matrix, options.matrix)
     hu = np.empty(shape, np.int16)
@@ -84,14 +89,28 @@ def phantom_from_options(options: PhantomOptions) -> Phantom:
     intracranial = np.empty(shape, np.bool_)
     for index in range(options.slices):
         tissue, blood, cavity = _slice(patient, scanner, work, index)
-        hu[index] = acquired(tissue, cavity, scanner, options.matrix, index, rng)
+        hu[index] = acquired(tissue, cavity, scanner, options.matrix, rng)
         label[index] = _labels(blood, options.matrix)
         intracranial[index] = _resized(cavity, options.matrix) > 0.5
     label[~intracranial] = Lesion.NONE
     return Phantom(
-        hu, label, intracranial, scanner.pixel_spacing_mm, scanner.slice_spacing_mm,
+        hu, label, intracranial, scanner.pixel_spacing_mm, spacing,
         scanner.tilt_degrees, options.kind, options.seed, scanner.kernel,
     )
+
+
+def _resize_misfits(patient: Patient, phantom: Phantom) -> bool:
+    """Grow bleeds that came out too small to see, shrink too large small ones; True if any."""
+    found = phantom.lesion_ml_by_subtype
+    misfit = False
+    for lesion in patient.lesions:
+        if found[lesion.subtype] < SMALLEST_LESION_ML:
+            patient.sizes[lesion.subtype] *= 2.5
+            misfit = True
+        elif phantom.kind == "small" and found[lesion.subtype] > LARGEST_SMALL_ML:
+            patient.sizes[lesion.subtype] *= 0.6
+            misfit = True
+    return misfit
 
 
 def _resized(values: Field, matrix: int) -> Field:
@@ -114,15 +133,22 @@ def _slice(
     blood: dict[Lesion, Field] = {}
     for sub in range(layout.sub_slices):
         along = ((sub + 0.5) / layout.sub_slices - 0.5) * layout.spacing_mm
-        scene = _scene(patient, _points(patient.head, scanner, layout, index, along))
+        plane = plane_from_layout(patient.head, scanner, layout, index, along)
+        crop = plane.head_window(patient.head)
+        if crop is None:
+            total += AIR_HU
+            continue
+        scene = _scene(patient, plane.points(crop))
         paint_outside(scene)
         if float(scene.cavity.max()) > 0.0:
             _paint_cavity(scene, patient, tissue=True)
-        total += scene.hu
-        cavity += scene.cavity
+        total += AIR_HU
+        total[crop] += scene.hu - AIR_HU
+        cavity[crop] += scene.cavity
         for subtype, share in scene.blood.items():
-            blood[subtype] = blood.get(subtype, np.float32(0)) + share / layout.sub_slices
-    return total / layout.sub_slices, blood, cavity / layout.sub_slices
+            blood.setdefault(subtype, np.zeros(shape, np.float32))[crop] += share
+    mean = {subtype: share / layout.sub_slices for subtype, share in blood.items()}
+    return total / layout.sub_slices, mean, cavity / layout.sub_slices
 
 
 def _scene(patient: Patient, points: SlicePoints) -> Scene:
@@ -148,44 +174,6 @@ def _paint_cavity(scene: Scene, patient: Patient, tissue: bool) -> None:
         paint_blood(scene, lesion, size, thickness)
 
 
-def _points(
-    head: HeadRecipe, scanner: ScannerRecipe, layout: Layout, index: int, along_mm: float
-) -> SlicePoints:
-    """Pixel centres of a thin slice in head coordinates.
-
-    The table moves along z and the gantry tilts, so slice centres lie on the z axis while the
-    planes lean: rows run along (0, cos t, -sin t).
-    """
-    tilt = np.deg2rad(scanner.tilt_degrees)
-    columns = np.array([1.0, 0.0, 0.0])
-    rows = np.array([0.0, np.cos(tilt), -np.sin(tilt)])
-    normal = np.cross(columns, rows)
-    table = scanner.centre_z_mm + scanner.table_step_mm * (index - (layout.slices - 1) / 2)
-    pixel = layout.fov_mm / layout.matrix
-    half = 0.5 * pixel * (layout.matrix - 1)
-    corner = np.array([0.0, 0.0, table]) + normal * along_mm - half * (columns + rows)
-    turn = _rotation(head.rotation_rad)
-    origin = turn @ (corner - np.asarray(head.offset_mm))
-    columns, rows = turn @ columns, turn @ rows
-    step = (np.arange(layout.matrix, dtype=np.float32) * np.float32(pixel))
-    x, y, z = (
-        (np.float32(origin[i]) + step[:, None] * np.float32(rows[i])
-         + step[None, :] * np.float32(columns[i])).astype(np.float32)
-        for i in range(3)
-    )
-    return SlicePoints(x, y, z, origin, columns, rows, pixel)
-
-
-def _rotation(angles: tuple[float, float, float]) -> npt.NDArray[np.float64]:
-    """Rotation about x, then y, then z."""
-    (cx, cy, cz), (sx, sy, sz) = np.cos(angles), np.sin(angles)
-    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-    turn: npt.NDArray[np.float64] = about_z @ about_y @ about_x
-    return turn
-
-
 def _tune_sizes(patient: Patient, scanner: ScannerRecipe, options: PhantomOptions) -> None:
     """Scale each bleed until a coarse preview shows about its target volume."""
     if not patient.lesions:
@@ -200,12 +188,17 @@ def _tune_sizes(patient: Patient, scanner: ScannerRecipe, options: PhantomOption
     for _ in range(MOST_ATTEMPTS):
         found = dict.fromkeys(SUBTYPES, 0.0)
         for index in range(0, options.slices, every):
-            scene = _scene(patient, _points(patient.head, scanner, layout, index, 0.0))
+            plane = plane_from_layout(patient.head, scanner, layout, index, 0.0)
+            crop = plane.head_window(patient.head)
+            if crop is None:
+                continue
+            scene = _scene(patient, plane.points(crop))
             if float(scene.cavity.max()) == 0.0:
                 continue
             _paint_cavity(scene, patient, tissue=False)
             for subtype, share in scene.blood.items():
-                found[subtype] += float(share.sum()) * voxel_ml
+                labelled = np.count_nonzero(share > _SHARE.get(subtype, 0.5))
+                found[subtype] += labelled * voxel_ml
         done = True
         for lesion in patient.lesions:
             goal = max(lesion.target_ml, 2.0 * SMALLEST_LESION_ML)

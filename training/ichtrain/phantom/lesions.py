@@ -222,7 +222,8 @@ def paint_blood(scene: Scene, lesion: LesionRecipe, size: float, sheet_mm: Field
 def _dural_sheet(scene: Scene, lesion: LesionRecipe, size: float) -> Field:
     """Subdural blood along the falx or on the tentorium."""
     points, head = scene.points, scene.head
-    thick = float(size) ** 0.6 * 0.8 * lesion.target_ml**0.45
+    thick = float(size) ** 0.6 * (0.8 + lesion.target_ml**0.45)
+    extent = min(1.3, 0.55 * lesion.target_ml**0.25)
     slow = 1.0 + 0.3 * scene.smooth_noise(12.0, key=lesion.key)
     side = lesion.side * points.x
     if lesion.style == "falx":
@@ -233,6 +234,7 @@ def _dural_sheet(scene: Scene, lesion: LesionRecipe, size: float) -> Field:
         reach = np.hypot((side - 30.0) / 28.0, (points.y - 42.0) / 26.0)
         roof = head.tent_apex_mm - 0.42 * np.abs(points.x) - 0.28 * np.maximum(points.y - 22, 0)
         height = points.z - roof
+    reach = reach / extent
     local = thick * slow * np.sqrt(np.clip(1.15 - reach**2, 0.0, 1.0))
     blood: Field = inside(height - local) * inside(-height) * scene.cavity
     blood *= np.clip(local, 0.0, 1.0) * inside(-side)

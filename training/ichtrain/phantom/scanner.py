@@ -90,7 +90,7 @@ def _headrest(fov_mm: float, rng: np.random.Generator, matrix: int = 256) -> Fie
 
 
 def acquired(
-    tissue_hu: Field, cavity: Field, scanner: ScannerRecipe, matrix: int, index: int,
+    tissue_hu: Field, cavity: Field, scanner: ScannerRecipe, matrix: int,
     rng: np.random.Generator,
 ) -> npt.NDArray[np.int16]:
     """One reconstructed slice, int16 HU [matrix, matrix], from mean tissue HU."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ichtrain.phantom.fields import Vector, blend, ellipsoid_distance, inside
+from ichtrain.phantom.fields import Field, Vector, blend, ellipsoid_distance, inside
 from ichtrain.phantom.scene import AIR_HU, Scene
 
 # Air spaces and orbits on the right side's mirror: centre, half axes, share of air.
@@ -27,17 +27,18 @@ def paint_outside(scene: Scene) -> None:
     low = np.clip((-10.0 - scene.points.z) / 40.0, 0.0, 1.0)
     scalp_mm = scalp_mm * (1.0 + 0.9 * low * np.abs(scene.points.x) / 70.0)
     _paint_scalp(scene, height, skull_mm, scalp_mm, low)
+    grain = scene.smooth_noise(2.0, key=2)
     if float(scene.points.z.min()) < 0.0:
-        _paint_below(scene, height, skull_mm)
-    bone = _bone_hu(scene, height, skull_mm)
+        _paint_below(scene, height, skull_mm, grain)
+    bone = _bone_hu(scene, height, skull_mm, grain)
     shell = inside(height - skull_mm) * inside(-(scene.above_floor_mm + scene.floor_bone_mm))
     blend(scene.hu, shell, bone)
     if float(scene.points.z.min()) < 10.0:
-        _paint_air_spaces(scene)
+        _paint_air_spaces(scene, grain)
 
 
 def _paint_scalp(
-    scene: Scene, height: np.ndarray, skull_mm: np.ndarray, scalp_mm: np.ndarray, low: np.ndarray
+    scene: Scene, height: Field, skull_mm: Field, scalp_mm: Field, low: Field
 ) -> None:
     head = scene.head
     outer = height - skull_mm - scalp_mm
@@ -47,22 +48,20 @@ def _paint_scalp(
     blend(scene.hu, inside(np.abs(outer + 1.0) - 1.0), 35.0)
 
 
-def _bone_hu(scene: Scene, height: np.ndarray, skull_mm: np.ndarray) -> np.ndarray:
+def _bone_hu(scene: Scene, height: Field, skull_mm: Field, grain: Field) -> Field:
     """Compact tables around a spongy middle."""
     head = scene.head
     within = np.minimum(height, skull_mm - height)
-    spongy = inside(head.table_mm - within) * inside(head.table_mm - scene.above_floor_mm * -1.0 - 60)
-    grain = scene.smooth_noise(2.0, key=2)
+    spongy = inside(head.table_mm - within)
     diploe = head.diploe_hu + 170.0 * grain
-    bone: np.ndarray = head.bone_hu + 60.0 * grain + spongy * (diploe - head.bone_hu)
+    bone: Field = head.bone_hu + 60.0 * grain + spongy * (diploe - head.bone_hu)
     return bone
 
 
-def _paint_below(scene: Scene, height: np.ndarray, skull_mm: np.ndarray) -> None:
+def _paint_below(scene: Scene, height: Field, skull_mm: Field, grain: Field) -> None:
     """Muscle, fat and facial bone under the skull base."""
     head = scene.head
     texture = scene.smooth_noise(4.5, key=3)
-    grain = scene.smooth_noise(2.2, key=4)
     muscle = np.clip(0.6 + 1.5 * texture, 0.0, 1.0)
     tissue = head.fat_hu + (head.muscle_hu - head.fat_hu) * muscle
     front = np.clip((5.0 - scene.points.y) / 25.0, 0.0, 1.0)
@@ -78,9 +77,8 @@ def _paint_below(scene: Scene, height: np.ndarray, skull_mm: np.ndarray) -> None
     blend(scene.hu, inside(cord) * inside(height), head.white_hu)
 
 
-def _paint_air_spaces(scene: Scene) -> None:
+def _paint_air_spaces(scene: Scene, cells: Field) -> None:
     head, outside = scene.head, 1.0 - scene.cavity
-    cells = scene.smooth_noise(1.6, key=5)
     for side in (-1.0, 1.0):
         _paint_orbit(scene, side)
         for centre, axes, share in _AIR:
@@ -96,8 +94,8 @@ def _paint_air_spaces(scene: Scene) -> None:
 
 
 def _paint_air(
-    scene: Scene, centre: Vector, axes: Vector, share: float, cells: np.ndarray,
-    outside: np.ndarray,
+    scene: Scene, centre: Vector, axes: Vector, share: float, cells: Field,
+    outside: Field,
 ) -> None:
     window = scene.points.window(centre, max(axes) + 2.0)
     if window is None:
