@@ -14,6 +14,12 @@ class BenchmarkError(IchError):
     """The work that was to be measured could not be done."""
 
 
+class BlindProof(BenchmarkError):
+    """Answers are alike from slice to slice, so that agreement would prove nothing."""
+
+    exit_code = 8
+
+
 class Disagreement(BenchmarkError):
     """Outputs that must agree differ, so how fast they came does not matter."""
 

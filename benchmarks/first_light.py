@@ -39,6 +39,7 @@ from benchmarks.work import (
     answer_in_process,
     hu_study_from_path,
     in_process_from_repository,
+    refuse_blind_proof,
     refuse_disagreement,
 )
 from ichclient.cli import told
@@ -168,6 +169,7 @@ def _warm(workload: Workload, server: ProvenServer, say: Say) -> _Warm:
 
     say("Served and in-process answers")
     expected = answer_in_process(engines, study, workload.chunk_slices)
+    refuse_blind_proof(expected)
     differences = refuse_disagreement(answers[0], expected)
     say("Burn-in, then pairs of served and in-process studies")
     paired_durations(served, in_process, range(workload.burn_in))

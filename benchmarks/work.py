@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.errors import Disagreement
+from benchmarks.errors import BlindProof, Disagreement
 from ichclient.hounsfield import hu_slices_from_series
 from ichclient.infer import study_from_path
 from ichclient.stream import items_from_slices
@@ -148,6 +148,22 @@ def refuse_disagreement(found: Answer, expected: Answer) -> dict[str, float]:
         name: _difference(name, ours[name], theirs[name], tolerance)
         for name, tolerance in TOLERANCES.items()
     }
+
+
+def refuse_blind_proof(expected: Answer) -> None:
+    """Raise BlindProof where the slices' scores would agree in the reverse order too.
+
+    Engines without training, for example, say the same of every slice; a server that mixes
+    slices up could then not be told from a true one.
+    """
+    score = expected.slices.score
+    spread = float(np.abs(score - score[::-1]).max())
+    if not spread > TOLERANCE_SCORE:
+        raise BlindProof(
+            f"The scores of these {len(score)} slices differ by {spread:.2g} from those in reverse "
+            "order, so their agreement would prove nothing: use trained members, or a study with "
+            "a bleed."
+        )
 
 
 def _compared(answer: Answer) -> dict[str, NDArray[np.float32]]:

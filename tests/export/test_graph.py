@@ -10,7 +10,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from ichcore import Grid
+from ichcore import EnsembleSpec
 from ichexport.engines import onnxruntime_from_onnx
 
 TYPES = {"HU": "FLOAT16", "LOGIT": "FLOAT", "MASK": "FLOAT16", "BRAIN": "FLOAT16"}
@@ -67,12 +67,14 @@ def test_any_number_of_slices_runs(
     found, whole = run(small_hu[:slices]), run(small_hu)
     assert found["LOGIT"].shape == (slices, 1)
     assert found["MASK"].shape == found["BRAIN"].shape == (slices, 32, 32)
-    np.testing.assert_allclose(found["LOGIT"], whole["LOGIT"][:slices], atol=1e-5)
-    assert np.ptp(np.asarray(whole["LOGIT"], dtype=np.float32)) > 0
+    np.testing.assert_allclose(found["LOGIT"], whole["LOGIT"][:slices], atol=1e-4)
+    assert np.ptp(np.asarray(whole["LOGIT"], dtype=np.float32)) > 0.01
 
 
-def test_committed_graphs_have_the_grid_of_the_spec(bundle: Path, released_spec: Any) -> None:
-    grid: Grid = released_spec.grid
+def test_committed_graphs_have_the_grid_of_the_spec(
+    bundle: Path, released_spec: EnsembleSpec
+) -> None:
+    grid = released_spec.grid
     for name in released_spec.member_names:
         graph = onnx.load(bundle / name / "1" / "model.onnx").graph
         assert dims(graph.input[0]) == ["N", grid.slices_per_item, grid.rows, grid.columns]

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from ichcore import EnsembleSpec
 from ichexport.engines import Runner, onnxruntime_from_onnx, openvino_from_onnx
 from ichexport.errors import ParityError
 from ichexport.members import Member
@@ -34,11 +35,8 @@ def test_runtimes_say_what_torch_says(
 
 @pytest.mark.parametrize("name", ["ich_any", "ich_sdh", "ich_sah", "ich_small"])
 def test_runtimes_agree_on_committed_members(
-    bundle: Path, make_hu: Callable[..., HU], released_spec: object, name: str
+    bundle: Path, make_hu: Callable[..., HU], released_spec: EnsembleSpec, name: str
 ) -> None:
-    from ichcore import EnsembleSpec
-
-    assert isinstance(released_spec, EnsembleSpec)
     graph = bundle / name / "1" / "model.onnx"
     hu = make_hu(released_spec.grid, slices=2, seed=4)
     parity_from_runners(onnxruntime_from_onnx(graph), openvino_from_onnx(graph), hu)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ichtrain.phantom.generate import phantom_from_options
 from ichtrain.phantom.options import KERNELS, KINDS, SUBTYPES, Lesion, Phantom, PhantomOptions
+from ichtrain.phantom.study import write_study
 
 __all__ = [
     "KERNELS",
@@ -13,4 +14,5 @@ __all__ = [
     "Phantom",
     "PhantomOptions",
     "phantom_from_options",
+    "write_study",
 ]

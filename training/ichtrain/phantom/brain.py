@@ -43,7 +43,20 @@ def _tissue_hu(scene: Scene, brain: SlicePoints, surface: Field, infratentorial:
         horn = np.abs(np.abs(brain.x) - 15.0) / 14.0 + np.abs(brain.z - 20.0) / 24.0
         cap = np.clip(1.3 - horn - 0.3 * slow, 0.0, 1.0) * (1.0 - grey)
         tissue -= head.leukoaraiosis_hu * cap
+    if head.infarct_mm > 0.0:
+        _soften(scene, brain, tissue, slow)
     return tissue
+
+
+def _soften(scene: Scene, brain: SlicePoints, tissue: Field, slow: Field) -> None:
+    """An old infarct: ragged loss of density, a hard negative."""
+    head = scene.head
+    window = brain.window(head.infarct_centre_mm, 1.5 * head.infarct_mm + 14.0)
+    if window is not None:
+        axes = (head.infarct_mm, 1.3 * head.infarct_mm, head.infarct_mm)
+        part = ellipsoid_distance(brain, window, head.infarct_centre_mm, axes)
+        part += 0.2 * head.infarct_mm * slow[window]
+        blend(tissue[window], 0.7 * inside(part, 6.0), head.csf_hu + 4.0)
 
 
 def _paint_dura(scene: Scene, midline: Field, tent_mm: Field, falx_zone: Field) -> None:

@@ -41,7 +41,7 @@ def upsampling_matrix(size: int, coarse: int, cubic: bool = False) -> Field:
     position = (np.arange(size) + 0.5) * coarse / size - 0.5
     matrix = np.zeros((size, coarse))
     base = np.floor(position).astype(int)
-    for tap in range(-1, 3) if cubic else range(0, 2):
+    for tap in range(-1, 3) if cubic else range(2):
         distance = np.abs(position - (base + tap))
         weight = _cubic_weight(distance) if cubic else 1.0 - distance
         np.add.at(matrix, (np.arange(size), np.clip(base + tap, 0, coarse - 1)), weight)
@@ -88,7 +88,10 @@ class SlicePoints:
         if abs(float(offset @ self.normal)) > radius_mm:
             return None
         spans = []
-        for axis, size in ((self.along_rows, self.x.shape[0]), (self.along_columns, self.x.shape[1])):
+        for axis, size in (
+            (self.along_rows, self.x.shape[0]),
+            (self.along_columns, self.x.shape[1]),
+        ):
             middle, half = float(offset @ axis) / self.pixel_mm, radius_mm / self.pixel_mm
             low, high = max(0, int(middle - half)), min(size, int(middle + half) + 2)
             if low >= high:

@@ -38,8 +38,8 @@ WORK_MATRIX = 256
 """Anatomy is painted at most this fine (about 0.9 mm, a soft kernel's resolution)."""
 PREVIEW_MATRIX = 80
 MOST_ATTEMPTS = 8
-# A voxel is labelled when at least this share of it is blood; sulcal blood is thin but visible.
-_SHARE = {Lesion.SAH: 0.4}
+LABEL_SHARE = 0.4
+"""A voxel is labelled when this share of it is blood: thin blood shows before it fills half."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,11 @@ def phantom_from_options(options: PhantomOptions) -> Phantom:
     head = head_from_rng(rng, options.calcification)
     scanner = scanner_from_options(options, rng)
     patient = Patient(
-        head, base_maps_from_head(head, rng), NoiseVolume(rng),
-        lesions_from_kind(options.kind, head, rng), {},
+        head,
+        base_maps_from_head(head, rng),
+        NoiseVolume(rng),
+        lesions_from_kind(options.kind, head, rng),
+        {},
     )
     _tune_sizes(patient, scanner, options)
     for _ in range(MOST_ATTEMPTS):
@@ -80,8 +83,11 @@ def _rendered(
     """Paint and scan every slice."""
     spacing = scanner.slice_spacing_mm
     work = Layout(
-        min(options.matrix, WORK_MATRIX), scanner.pixel_spacing_mm * options.matrix,
-        options.slices, spacing, 3 if spacing > 6.0 else 2 if spacing > 1.2 else 1,
+        min(options.matrix, WORK_MATRIX),
+        scanner.pixel_spacing_mm * options.matrix,
+        options.slices,
+        spacing,
+        3 if spacing > 6.0 else 2 if spacing > 1.2 else 1,
     )
     shape = (options.slices, options.matrix, options.matrix)
     hu = np.empty(shape, np.int16)
@@ -94,8 +100,15 @@ def _rendered(
         intracranial[index] = _resized(cavity, options.matrix) > 0.5
     label[~intracranial] = Lesion.NONE
     return Phantom(
-        hu, label, intracranial, scanner.pixel_spacing_mm, spacing,
-        scanner.tilt_degrees, options.kind, options.seed, scanner.kernel,
+        hu,
+        label,
+        intracranial,
+        scanner.pixel_spacing_mm,
+        spacing,
+        scanner.tilt_degrees,
+        options.kind,
+        options.seed,
+        scanner.kernel,
     )
 
 
@@ -120,7 +133,7 @@ def _resized(values: Field, matrix: int) -> Field:
 def _labels(blood: dict[Lesion, Field], matrix: int) -> npt.NDArray[np.uint8]:
     label = np.zeros((matrix, matrix), np.uint8)
     for subtype, share in blood.items():
-        label[_resized(share, matrix) > _SHARE.get(subtype, 0.5)] = subtype
+        label[_resized(share, matrix) > LABEL_SHARE] = subtype
     return label
 
 
@@ -179,8 +192,11 @@ def _tune_sizes(patient: Patient, scanner: ScannerRecipe, options: PhantomOption
     if not patient.lesions:
         return
     layout = Layout(
-        PREVIEW_MATRIX, scanner.pixel_spacing_mm * options.matrix, options.slices,
-        scanner.slice_spacing_mm, 1,
+        PREVIEW_MATRIX,
+        scanner.pixel_spacing_mm * options.matrix,
+        options.slices,
+        scanner.slice_spacing_mm,
+        1,
     )
     patient.sizes.update({lesion.subtype: 1.0 for lesion in patient.lesions})
     every = max(1, options.slices // 24)
@@ -197,7 +213,7 @@ def _tune_sizes(patient: Patient, scanner: ScannerRecipe, options: PhantomOption
                 continue
             _paint_cavity(scene, patient, tissue=False)
             for subtype, share in scene.blood.items():
-                labelled = np.count_nonzero(share > _SHARE.get(subtype, 0.5))
+                labelled = np.count_nonzero(share > LABEL_SHARE)
                 found[subtype] += labelled * voxel_ml
         done = True
         for lesion in patient.lesions:

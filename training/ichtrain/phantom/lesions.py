@@ -27,7 +27,8 @@ _VOLUME_ML: dict[Lesion, tuple[float, float]] = {
 @dataclass(frozen=True)
 class LesionRecipe:
     """One bleed. `centre` is a direction for sheets, a place (mm) for the rest; `spread` is
-    the angular reach (radians) of sheets, or the reach in mm of subarachnoid blood."""
+    the angular reach (radians) of sheets, or the reach in mm of subarachnoid blood.
+    """
 
     subtype: Lesion
     target_ml: float
@@ -123,9 +124,7 @@ def _centre(
         elif style == "lobar":
             angle, height = rng.uniform(-1.2, 1.2), rng.uniform(-8, 48)
             flat = np.sqrt(max(0.2, 1.0 - (max(height, 0.0) / head.height_mm) ** 2))
-            place = (
-                flat * 42.0 * np.cos(angle) + 4.0, flat * 56.0 * np.sin(angle) + 2.0, height
-            )
+            place = (flat * 42.0 * np.cos(angle) + 4.0, flat * 56.0 * np.sin(angle) + 2.0, height)
         else:
             place = (rng.uniform(4, 32), rng.uniform(34, 56), rng.uniform(-44, -28))
         return side * float(place[0]), float(place[1]), float(place[2])
@@ -159,7 +158,8 @@ def sheet_from_lesion(scene: Scene, lesion: LesionRecipe, size: float) -> Field:
     angle2 = 2.0 * (1.0 - cosine) / (lesion.spread * grow) ** 2
     if lesion.subtype is Lesion.EDH:
         thickness = 50.0 * lesion.spread * grow * np.clip(1.0 - angle2, 0.0, 1.0)
-        return np.minimum(thickness, 45.0).astype(np.float32)
+        lens: Field = np.minimum(thickness, 45.0).astype(np.float32)
+        return lens
     peak = grow * 2.0 * lesion.target_ml**0.42 / max(lesion.spread, 0.4)
     slow = 1.0 + 0.2 * scene.smooth_noise(14.0, key=lesion.key)
     thickness = peak * slow * np.sqrt(np.clip(1.0 - angle2, 0.0, 1.0))
@@ -222,13 +222,14 @@ def paint_blood(scene: Scene, lesion: LesionRecipe, size: float, sheet_mm: Field
 def _dural_sheet(scene: Scene, lesion: LesionRecipe, size: float) -> Field:
     """Subdural blood along the falx or on the tentorium."""
     points, head = scene.points, scene.head
-    thick = float(size) ** 0.6 * (0.8 + lesion.target_ml**0.45)
+    thick = float(size) ** 0.6 * (1.6 + lesion.target_ml**0.45)
     extent = min(1.3, 0.55 * lesion.target_ml**0.25)
     slow = 1.0 + 0.3 * scene.smooth_noise(12.0, key=lesion.key)
     side = lesion.side * points.x
     if lesion.style == "falx":
-        reach = np.hypot((points.y - 60.0 * np.sign(lesion.centre[1])) / 45.0,
-                         (points.z - 34.0) / 32.0)
+        reach = np.hypot(
+            (points.y - 60.0 * np.sign(lesion.centre[1])) / 45.0, (points.z - 34.0) / 32.0
+        )
         height = side - 0.5 * head.falx_mm
     else:
         reach = np.hypot((side - 30.0) / 28.0, (points.y - 42.0) / 26.0)
@@ -246,8 +247,9 @@ def _haematoma(scene: Scene, lesion: LesionRecipe, size: float) -> Field:
     points, grow = scene.points, float(np.cbrt(size))
     a, b, c = (axis * grow for axis in lesion.axes)
     cx, cy, cz = lesion.centre
-    radius = np.sqrt(((points.x - cx) / a) ** 2 + ((points.y - cy) / b) ** 2
-                     + ((points.z - cz) / c) ** 2)
+    radius = np.sqrt(
+        ((points.x - cx) / a) ** 2 + ((points.y - cy) / b) ** 2 + ((points.z - cz) / c) ** 2
+    )
     mean = float(np.cbrt(a * b * c))
     ragged = 0.14 * scene.smooth_noise(max(3.0, 0.4 * mean), key=lesion.key)
     distance = (radius - 1.0 + ragged) * mean

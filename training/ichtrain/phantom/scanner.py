@@ -43,8 +43,10 @@ def scanner_from_options(options: PhantomOptions, rng: np.random.Generator) -> S
     """Draw the scan; what the options give is kept."""
     pixel = rng.uniform(0.42, 0.52) * 512.0 / options.matrix
     few = rng.uniform(4.0, 5.2)
-    spacing = few if options.slices * few <= _HEAD_MM * 1.15 else (
-        _HEAD_MM * rng.uniform(0.97, 1.1) / options.slices
+    spacing = (
+        few
+        if options.slices * few <= _HEAD_MM * 1.15
+        else (_HEAD_MM * rng.uniform(0.97, 1.1) / options.slices)
     )
     tilt = 0.0 if rng.random() < 0.55 else float(rng.uniform(-12.0, 20.0))
     kernel = "sharp" if rng.random() < 0.15 else "soft"
@@ -52,18 +54,19 @@ def scanner_from_options(options: PhantomOptions, rng: np.random.Generator) -> S
     spacing = options.slice_spacing_mm or spacing
     pixel = options.pixel_spacing_mm or pixel
     noise = float(np.exp(rng.uniform(np.log(1.6), np.log(5.0))))
-    grain = rng.uniform(0.6, 1.3)
+    grain = rng.uniform(0.55, 1.1)
     fov = pixel * options.matrix
+    tilt = tilt if options.tilt_degrees is None else options.tilt_degrees
     return ScannerRecipe(
         pixel_spacing_mm=float(round(pixel, 6)),
         slice_spacing_mm=float(round(spacing, 4)),
-        tilt_degrees=float(round(tilt if options.tilt_degrees is None else options.tilt_degrees, 3)),
+        tilt_degrees=float(round(tilt, 3)),
         centre_z_mm=float(14.0 + rng.normal(0.0, 4.0)),
         kernel=kernel,
         noise_hu=noise * (1.7 if kernel == "sharp" else 1.0),
         grain_pixels=float(grain),
         streak_hu=float(rng.uniform(0.0, 9.0)),
-        cupping_hu=float(rng.uniform(0.0, 5.0)),
+        cupping_hu=float(rng.uniform(0.0, 11.0)),
         offset_hu=float(rng.normal(0.0, 1.2)),
         gain=float(rng.normal(1.0, 0.012)),
         motion_mm=float(rng.uniform(1.0, 3.0)) if rng.random() < 0.08 else 0.0,
@@ -90,7 +93,10 @@ def _headrest(fov_mm: float, rng: np.random.Generator, matrix: int = 256) -> Fie
 
 
 def acquired(
-    tissue_hu: Field, cavity: Field, scanner: ScannerRecipe, matrix: int,
+    tissue_hu: Field,
+    cavity: Field,
+    scanner: ScannerRecipe,
+    matrix: int,
     rng: np.random.Generator,
 ) -> npt.NDArray[np.int16]:
     """One reconstructed slice, int16 HU [matrix, matrix], from mean tissue HU."""
@@ -134,9 +140,7 @@ def _beam_hardening(
     return result
 
 
-def _noise(
-    scanner: ScannerRecipe, matrix: int, crowded: float, rng: np.random.Generator
-) -> Field:
+def _noise(scanner: ScannerRecipe, matrix: int, crowded: float, rng: np.random.Generator) -> Field:
     """Correlated noise: blurred for a soft kernel, blue for a sharp one, stronger in the centre."""
     white = rng.standard_normal((matrix, matrix), dtype=np.float32)
     grain = scanner.grain_pixels * max(matrix / 512.0, 0.35)

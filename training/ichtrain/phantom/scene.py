@@ -80,8 +80,12 @@ class Scene:
 
 
 def scene_from_points(
-    head: HeadRecipe, base: BaseMaps, noise: NoiseVolume, points: SlicePoints,
-    depth_mm: Field, radius: Field,
+    head: HeadRecipe,
+    base: BaseMaps,
+    noise: NoiseVolume,
+    points: SlicePoints,
+    depth_mm: Field,
+    radius: Field,
 ) -> Scene:
     """An unpainted slice: air everywhere, with the cavity known."""
     floor, bone = base.at(points)

@@ -38,8 +38,11 @@ class BaseMaps:
 
 
 def _ridge(
-    x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], start: tuple[float, float],
-    end: tuple[float, float], width_mm: float,
+    x: npt.NDArray[np.float64],
+    y: npt.NDArray[np.float64],
+    start: tuple[float, float],
+    end: tuple[float, float],
+    width_mm: float,
 ) -> npt.NDArray[np.float64]:
     """A Gaussian wall along a segment: 1 on it."""
     ax, ay = end[0] - start[0], end[1] - start[1]
@@ -60,7 +63,8 @@ def base_maps_from_head(head: HeadRecipe, rng: np.random.Generator) -> BaseMaps:
     middle = np.where(x < 13, -24.0, -40.0 + 0.10 * (x - 35))
     posterior = -58.0 + 0.004 * (x**2 + (y - 40) ** 2)
     petrous_y = 2.0 + 0.55 * (x - 12)
-    floor = np.where(y < -26 - 0.18 * (x - 30), anterior, np.where(y < petrous_y, middle, posterior))
+    floor = np.where(y < petrous_y, middle, posterior)
+    floor = np.where(y < -26 - 0.18 * (x - 30), anterior, floor)
     floor = ndimage.gaussian_filter(floor, 3.0)
     ridge = _ridge(x, y, (14, 2), (66, 32), 6.0)
     sphenoid = _ridge(x, y, (12, -22), (58, -36), 4.0)
@@ -83,12 +87,8 @@ def depth_from_points(head: HeadRecipe, points: SlicePoints) -> tuple[Field, Fie
     Below the origin the vault narrows slowly, so that the sides of the skull run down.
     """
     x, y, z = points.x, points.y, points.z
-    half_length = np.where(
-        y < 0, np.float32(head.half_front_mm), np.float32(head.half_back_mm)
-    )
-    half_height = np.where(
-        z > 0, np.float32(head.height_mm), np.float32(1.75 * head.height_mm)
-    )
+    half_length = np.where(y < 0, np.float32(head.half_front_mm), np.float32(head.half_back_mm))
+    half_height = np.where(z > 0, np.float32(head.height_mm), np.float32(1.75 * head.height_mm))
     u, v, w = x / np.float32(head.half_width_mm), y / half_length, z / half_height
     rho = np.sqrt(u * u + v * v + w * w) + np.float32(1e-4)
     a, b, c = u / rho, v / rho, w / rho

@@ -37,9 +37,7 @@ def paint_outside(scene: Scene) -> None:
         _paint_air_spaces(scene, grain)
 
 
-def _paint_scalp(
-    scene: Scene, height: Field, skull_mm: Field, scalp_mm: Field, low: Field
-) -> None:
+def _paint_scalp(scene: Scene, height: Field, skull_mm: Field, scalp_mm: Field, low: Field) -> None:
     head = scene.head
     outer = height - skull_mm - scalp_mm
     muscle = np.clip(1.6 * low + 0.5 - 0.02 * np.abs(scene.points.y) - 0.02 * scene.points.z, 0, 1)
@@ -94,7 +92,11 @@ def _paint_air_spaces(scene: Scene, cells: Field) -> None:
 
 
 def _paint_air(
-    scene: Scene, centre: Vector, axes: Vector, share: float, cells: Field,
+    scene: Scene,
+    centre: Vector,
+    axes: Vector,
+    share: float,
+    cells: Field,
     outside: Field,
 ) -> None:
     window = scene.points.window(centre, max(axes) + 2.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -13,7 +14,6 @@ from ichtrain.phantom.fields import (
     capsule_distance,
     ellipsoid_distance,
     inside,
-    upsampled,
 )
 from ichtrain.phantom.scene import Scene
 
@@ -148,7 +148,7 @@ def _cisterns(scene: Scene, brain: SlicePoints, wide_mm: Field) -> Field:
     stem += 1.2 * ragged
     width = np.maximum(0.4 + 0.8 * head.gap_mm + 0.9 * ragged, 0.0) + wide_mm
     round_stem = inside(-stem) * inside(stem - width)
-    midbrain = inside(np.abs(brain.z + 7.0) - 6.0, 4.0)
+    midbrain = inside(np.abs(brain.z + 9.0) - 4.5, 4.0)
     front = inside(brain.y - 9.0, 4.0) * inside(brain.z + 6.0, 3.0)
     cistern = round_stem * np.maximum(midbrain, front)
     prepontine = inside(-stem) * inside(np.abs(brain.x) - 16.0)
@@ -180,7 +180,7 @@ def _ventricles(scene: Scene, brain: SlicePoints) -> Field:
             ((side * (out + 17.0), 56.0, 5.0), 1.2 * size),
         )
         horn = (((side * 33.0, 6.0, -17.0)), 1.2 * size)
-        for first, second in [*zip(nodes[:-1], nodes[1:], strict=True), (nodes[4], horn)]:
+        for first, second in [*pairwise(nodes), (nodes[4], horn)]:
             middle = tuple((p + q) / 2 for p, q in zip(first[0], second[0], strict=True))
             reach = float(np.linalg.norm(np.subtract(first[0], second[0]))) / 2 + 12.0
             window = brain.window((middle[0], middle[1], middle[2]), reach + 12.0)

@@ -1,0 +1,160 @@
+"""Spec -> Triton configs, read back as Triton reads them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from ichcore import EnsembleSpec
+from ichexport.configs import CPU, PRODUCTION, configs_from_spec, server_facts
+
+MEMBERS = ("ich_any", "ich_sdh", "ich_sah", "ich_small")
+
+
+@pytest.fixture(scope="module")
+def configs(released_spec: EnsembleSpec) -> dict[str, Any]:
+    """Every generated config as path -> protobuf message."""
+    texts = configs_from_spec(released_spec)
+    return {
+        path: text_format.Parse(text, model_config_pb2.ModelConfig())
+        for path, text in texts.items()
+    }
+
+
+def tensors(values: Any) -> dict[str, tuple[str, list[int], bool]]:
+    name_of = model_config_pb2.DataType.Name
+    return {
+        v.name: (name_of(v.data_type), list(v.dims), getattr(v, "optional", False)) for v in values
+    }
+
+
+def test_every_model_has_its_configs(configs: dict[str, Any]) -> None:
+    both = {f"{model}/{name}" for model in (*MEMBERS, "ich_combine")
+            for name in ("config.pbtxt", "configs/cpu.pbtxt")}  # fmt: skip
+    assert configs.keys() == both | {"ich_ensemble/config.pbtxt", "ich_study/config.pbtxt"}
+    assert all(config.name == path.split("/")[0] for path, config in configs.items())
+
+
+def test_every_version_is_pinned(configs: dict[str, Any]) -> None:
+    for path, config in configs.items():
+        assert list(config.version_policy.specific.versions) == [1], path
+    steps = configs["ich_ensemble/config.pbtxt"].ensemble_scheduling.step
+    assert [step.model_version for step in steps] == [1] * 5
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_production_members_are_tensorrt_plans_on_a_gpu(
+    configs: dict[str, Any], member: str
+) -> None:
+    config = configs[f"{member}/{PRODUCTION.path}"]
+    assert (config.backend, config.default_model_filename) == ("tensorrt", "model.plan")
+    assert [group.kind for group in config.instance_group] == [config.instance_group[0].KIND_GPU]
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_cpu_members_are_python_models_without_a_gpu(configs: dict[str, Any], member: str) -> None:
+    config = configs[f"{member}/{CPU.path}"]
+    assert (config.backend, config.default_model_filename) == ("python", "model.py")
+    assert [group.kind for group in config.instance_group] == [config.instance_group[0].KIND_CPU]
+
+
+@pytest.mark.parametrize("target", [PRODUCTION, CPU])
+@pytest.mark.parametrize("member", MEMBERS)
+def test_members_speak_the_contract(configs: dict[str, Any], member: str, target: Any) -> None:
+    config = configs[f"{member}/{target.path}"]
+    assert config.max_batch_size == 64
+    assert tensors(config.input) == {"HU": ("TYPE_FP16", [1, 256, 256], False)}
+    mask = ("TYPE_FP16", [128, 128], False)
+    brain = {"BRAIN": mask} if member == "ich_any" else {}
+    logit = ("TYPE_FP32", [1], False)
+    assert tensors(config.output) == {"LOGIT": logit, "MASK": mask, **brain}
+
+
+def test_every_dimension_on_the_wire_but_n_is_static(configs: dict[str, Any]) -> None:
+    for path, config in configs.items():
+        for tensor in (*config.input, *config.output):
+            whole_series = path.startswith("ich_study/")
+            assert whole_series or all(size > 0 for size in tensor.dims), (path, tensor.name)
+
+
+@pytest.mark.parametrize("target", [PRODUCTION, CPU])
+@pytest.mark.parametrize("model", [*MEMBERS, "ich_combine"])
+def test_queues_are_bounded(configs: dict[str, Any], model: str, target: Any) -> None:
+    policy = configs[f"{model}/{target.path}"].dynamic_batching.default_queue_policy
+    assert policy.max_queue_size == 256
+    assert policy.timeout_action == policy.REJECT
+
+
+@pytest.mark.parametrize("target", [PRODUCTION, CPU])
+def test_members_are_warmed_with_real_shapes(configs: dict[str, Any], target: Any) -> None:
+    for member in MEMBERS:
+        warmups = configs[f"{member}/{target.path}"].model_warmup
+        assert [warmup.batch_size for warmup in warmups] == [1, 8]
+        assert all(list(warmup.inputs["HU"].dims) == [1, 256, 256] for warmup in warmups)
+
+
+def test_a_member_may_come_without_a_mask(configs: dict[str, Any]) -> None:
+    for target in (PRODUCTION, CPU):
+        inputs = tensors(configs[f"ich_combine/{target.path}"].input)
+        assert {name for name, (_, _, optional) in inputs.items() if optional} == {
+            f"MASK_{member}" for member in MEMBERS
+        }
+        assert inputs["BRAIN"] == ("TYPE_FP16", [128, 128], False)
+
+
+def test_combine_reads_the_records_of_its_targets_engines(configs: dict[str, Any]) -> None:
+    for target, file in ((PRODUCTION, "model.plan"), (CPU, "model.onnx")):
+        parameters = configs[f"ich_combine/{target.path}"].parameters
+        assert parameters["engine_file"].string_value == file
+
+
+def test_every_input_of_a_step_is_produced_and_fits(configs: dict[str, Any]) -> None:
+    ensemble = configs["ich_ensemble/config.pbtxt"]
+    produced = tensors(ensemble.input)
+    for step in ensemble.ensemble_scheduling.step:
+        model = configs[f"{step.model_name}/config.pbtxt"]
+        inputs, outputs = tensors(model.input), tensors(model.output)
+        assert step.input_map.keys() == inputs.keys(), step.model_name
+        for name, source in step.input_map.items():
+            assert produced[source][:2] == inputs[name][:2], (step.model_name, name)
+        for name, target in step.output_map.items():
+            assert target not in produced, f"{target} is produced twice"
+            produced[target] = outputs[name]
+    for name, tensor in tensors(ensemble.output).items():
+        assert produced[name] == tensor
+
+
+def test_steps_are_the_members_in_the_spec_order_then_combine(configs: dict[str, Any]) -> None:
+    steps = configs["ich_ensemble/config.pbtxt"].ensemble_scheduling.step
+    assert [step.model_name for step in steps] == [*MEMBERS, "ich_combine"]
+    assert steps[-1].input_map["LOGIT_ich_sah"] == steps[2].output_map["LOGIT"]
+
+
+def test_the_study_model_takes_a_whole_series_without_batching(configs: dict[str, Any]) -> None:
+    config = configs["ich_study/config.pbtxt"]
+    assert config.max_batch_size == 0
+    assert tensors(config.input)["MEMBER_SCORES"] == ("TYPE_FP32", [-1, 4], False)
+    assert tensors(config.output)["LESION_VOLUME_ML"] == ("TYPE_FP32", [-1], False)
+
+
+def test_the_ensemble_says_what_a_client_must_know(
+    configs: dict[str, Any], released_spec: EnsembleSpec
+) -> None:
+    parameters = configs["ich_ensemble/config.pbtxt"].parameters
+    told = {key: value.string_value for key, value in parameters.items()}
+    assert told == server_facts(released_spec)
+    assert told["members"] == "ich_any,ich_sdh,ich_sah,ich_small"
+    assert told["spec_sha256"] == released_spec.sha256
+    assert (told["grid_rows"], told["slices_per_item"]) == ("256", "1")
+
+
+def test_configs_follow_their_spec(released_spec: EnsembleSpec) -> None:
+    three = replace(released_spec.grid, slices_per_item=3, rows=128)
+    text = configs_from_spec(replace(released_spec, grid=three))["ich_sdh/config.pbtxt"]
+    config = text_format.Parse(text, model_config_pb2.ModelConfig())
+    assert list(config.input[0].dims) == [3, 128, 256]
+    assert list(config.output[1].dims) == [64, 128]

@@ -1,0 +1,35 @@
+"""The command `ichtrain`: the group, and one way to end with a sentence and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from ichtrain.errors import IchTrainError
+from ichtrain.phantom_cli import phantom
+from ichtrain.starter_cli import starter
+from ichtrain.unseen_cli import unseen
+
+
+class _Told(click.Group):
+    """A group whose commands end on our own errors with one sentence, never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except IchTrainError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(error.exit_code)
+
+
+@click.group(cls=_Told, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ich-triton", prog_name="ichtrain")
+def main() -> None:
+    """Make phantoms, train the members of the ensemble, and evaluate them."""
+
+
+main.add_command(phantom)
+main.add_command(starter)
+main.add_command(unseen)
