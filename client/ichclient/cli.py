@@ -35,7 +35,7 @@ def told(command: _F) -> _F:
             click.echo(f"Error: {printable(error)}", err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("Interrupted; nothing was written.", err=True)
+            click.echo("Interrupted.", err=True)
             sys.exit(_INTERRUPTED)
 
     return run  # type: ignore[return-value]

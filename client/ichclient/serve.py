@@ -20,8 +20,8 @@ def serve_until_interrupted(options: ServerOptions, say: Callable[[str], object]
     Raises EmbeddedServerError where the server ends by itself.
     """
     with proven_server(options, stop_deadline_s=_STOP_DEADLINE_S) as server:
-        say(f"Serving at {server.url}, golden slices proven. Ctrl-C ends it.")
         try:
+            say(f"Serving at {server.url}, golden slices proven. Ctrl-C ends it.")
             _wait(server)
         except KeyboardInterrupt:
             say("Stopping.")

@@ -62,11 +62,11 @@ def print_result(where: Console, result: Result) -> None:
     """The study's score and decisions, its top slices, and what to be careful about."""
     series = result.series
     name = series.SeriesDescription or series.SeriesInstanceUID
-    where.print(_plain(f"Series {name}: {series.slices} slices"))
+    where.print(_plain(f"Series {name}: {series.slices} slices"), soft_wrap=True)
     where.print(_study_table(result))
     where.print(_slice_table(result))
     for warning in result.warnings:
-        where.print(_plain(f"Warning: {warning.sentence} [{warning.code}]"))
+        where.print(_plain(f"Warning: {warning.sentence} [{warning.code}]"), soft_wrap=True)
     where.print(_plain(DISCLAIMER))
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ichcore import Combined, EnsembleSpec, MemberOutputs, combined_from_members
 from ichexport.engines import Runner
+from ichexport.errors import IchExportError
 
 GOLDEN_FILE = "golden.npz"
 
@@ -24,6 +25,8 @@ TOLERANCE_SCORE = 0.02
 
 TOLERANCE_LESION_MM2 = 60.0
 """Allowed difference of an area: 15 mask pixels at a lesion's edge."""
+
+_LEAST_SPREAD = 5.0
 
 
 def combined_from_runners(
@@ -47,6 +50,7 @@ def write_golden(
 ) -> None:
     """Record the answers to HU [n, S, R, C]."""
     combined = combined_from_runners(runners, hu, spec)
+    _refuse_blind(combined)
     np.savez_compressed(
         path,
         HU=hu,
@@ -58,6 +62,20 @@ def write_golden(
         TOLERANCE_SCORE=np.float32(TOLERANCE_SCORE),
         TOLERANCE_LESION_MM2=np.float32(TOLERANCE_LESION_MM2),
     )
+
+
+def _refuse_blind(combined: Combined) -> None:
+    """Answers that hardly differ would pass a server that mixes up its slices."""
+    for name, values, tolerance in (
+        ("SCORE", combined.score, TOLERANCE_SCORE),
+        ("LESION_MM2", combined.lesion_mm2, TOLERANCE_LESION_MM2),
+    ):
+        spread = float(np.ptp(values))
+        if spread < _LEAST_SPREAD * tolerance:
+            raise IchExportError(
+                f"The golden slices' {name} spans only {spread:.3g}, a tolerance is {tolerance:g}; "
+                "choose slices with and without blood, or train the members."
+            )
 
 
 def golden_is_current(path: Path, spec: EnsembleSpec) -> bool:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -90,27 +91,19 @@ def test_a_server_killed_and_started_again_ends_in_the_same_scores(
 ) -> None:
     hu = many(golden, 16)
     expected = transport.infer(hu)
-    with ExitStack() as servers:
-        first = servers.enter_context(
-            running_server(default_repository(), log_path=tmp_path / "a", stop_deadline_s=0)
-        )
+    repository = default_repository()
+    with ThreadPoolExecutor(1) as asking, ExitStack() as connection:
+        with running_server(repository, log_path=tmp_path / "a", stop_deadline_s=0) as first:
+            interrupted = connection.enter_context(TritonTransport(first.url, retry_for_s=120))
+            interrupted.metadata()
+            os.kill(first.pid, signal.SIGSTOP)  # the request waits in the server when it is killed
+            answering = asking.submit(interrupted.infer, hu)
+            wait([answering], timeout=0.5)
+            os.kill(first.pid, signal.SIGKILL)
         port = int(first.url.rpartition(":")[2])
-        interrupted = servers.enter_context(TritonTransport(first.url, retry_for_s=120))
-        interrupted.metadata()
-        answers = []
-        asking = threading.Thread(target=lambda: answers.append(interrupted.infer(hu)))
-        os.kill(first.pid, signal.SIGSTOP)  # the request waits in the server when it is killed
-        asking.start()
-        asking.join(timeout=0.5)
-        os.kill(first.pid, signal.SIGKILL)
-        servers.enter_context(
-            running_server(
-                default_repository(), log_path=tmp_path / "b", grpc_port=port, stop_deadline_s=0
-            )
-        )
-        asking.join()
+        with running_server(repository, log_path=tmp_path / "b", grpc_port=port, stop_deadline_s=0):
+            answer = answering.result()
         assert interrupted.interruptions > 0
-    (answer,) = answers
     assert answer.provenance == expected.provenance
     np.testing.assert_array_equal(answer.score, expected.score)
     np.testing.assert_array_equal(answer.mask, expected.mask)

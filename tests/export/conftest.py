@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ichcore import EnsembleSpec, Grid, spec_to_json
-from ichexport.graph import onnx_from_member
 from ichexport.members import Member, MemberOptions
 from ichexport.release import repository_from_run
 from ichexport.weights import released_from_trained, weights_to_file
@@ -57,14 +56,6 @@ def small_member(trained_member: Member) -> Member:
 
 
 @pytest.fixture(scope="session")
-def small_graph(small_member: Member, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small member's ONNX graph; exported once, it takes seconds."""
-    path = tmp_path_factory.mktemp("graph") / "model.onnx"
-    onnx_from_member(small_member, path)
-    return path
-
-
-@pytest.fixture(scope="session")
 def small_hu(make_hu: Callable[..., NDArray[np.float16]]) -> NDArray[np.float16]:
     """Five heads on the small grid."""
     return make_hu(GRID, slices=5, seed=1)
@@ -92,6 +83,12 @@ def released(
     folder = tmp_path_factory.mktemp("released")
     run = written_run(folder / "run", small_member, small_hu, released_spec)
     return folder / "repository", repository_from_run(run.folder, folder / "repository")
+
+
+@pytest.fixture(scope="session")
+def small_graph(released: tuple[Path, str]) -> Path:
+    """The small member's ONNX graph as it was released; an export takes seconds."""
+    return released[0] / "ich_any" / "1" / "model.onnx"
 
 
 def written_run(folder: Path, member: Member, hu: NDArray[np.float16], like: EnsembleSpec) -> Run:

@@ -99,7 +99,7 @@ def test_a_spec_with_other_weights_is_refused_with_its_member(copy: Path) -> Non
     fields = json.loads(path.read_text())
     fields["members"][1]["weights_sha256"] = "0" * 64
     path.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
-    with pytest.raises(IchError, match="ich_sdh.*release them together"):
+    with pytest.raises(IchError, match=r"ich_sdh.*release them together"):
         check_repository(copy)
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from ichtrain.errors import IchTrainError
+from ichcore.errors import IchError
+
 from ichtrain.phantom_cli import phantom
-from ichtrain.starter_cli import starter
+from ichtrain.starter_cli import ensemble, starter
 from ichtrain.unseen_cli import unseen
 
 
@@ -19,7 +20,7 @@ class _Told(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except IchTrainError as error:
+        except IchError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(error.exit_code)
 
@@ -27,9 +28,13 @@ class _Told(click.Group):
 @click.group(cls=_Told, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ich-triton", prog_name="ichtrain")
 def main() -> None:
-    """Make phantoms, train the members of the ensemble, and evaluate them."""
+    """Make phantoms, train the members of the ensemble, and evaluate them.
+
+    A research demonstration, not a medical device.
+    """
 
 
 main.add_command(phantom)
 main.add_command(starter)
+main.add_command(ensemble)
 main.add_command(unseen)

@@ -198,5 +198,5 @@ def _dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
     return float(2 * (found & truth).sum() / max(1, found.sum() + truth.sum()))
 
 
-def _sigmoid(values: NDArray[np.floating]) -> Float64:
+def _sigmoid(values: Float64 | NDArray[np.float32]) -> Float64:
     return np.asarray(0.5 + 0.5 * np.tanh(0.5 * values))

@@ -1,20 +1,21 @@
 """Errors of the training room, in the order of its arrows.
 
-IchTrainError (1)
-└── PhantomError (2)
-    ├── PhantomOptionError (2)   an option that no phantom can have
-    └── OutputFolderError (6)    the place to write is taken or cannot be written
+ichcore.errors.IchError
+└── IchTrainError (1)
+    └── PhantomError (2)
+        ├── PhantomOptionError (2)   an option that no phantom can have
+        └── OutputFolderError (7)    the place to write is taken or cannot be written
 """
 
 from __future__ import annotations
 
+from ichcore.errors import IchError
+
 __all__ = ["IchTrainError", "OutputFolderError", "PhantomError", "PhantomOptionError"]
 
 
-class IchTrainError(Exception):
+class IchTrainError(IchError):
     """Base of every error that ichtrain raises on purpose; `exit_code` is the CLI's."""
-
-    exit_code: int = 1
 
 
 class PhantomError(IchTrainError):
@@ -30,4 +31,4 @@ class PhantomOptionError(PhantomError, ValueError):
 class OutputFolderError(PhantomError):
     """The output folder is not empty or cannot be written."""
 
-    exit_code = 6
+    exit_code = 7

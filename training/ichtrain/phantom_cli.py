@@ -25,7 +25,7 @@ from ichtrain.phantom.options import KERNELS, KINDS, PhantomOptions
 @click.option("--tilt", type=float, help="Gantry tilt in degrees. [default: from the seed]")
 @click.option("--kernel", type=click.Choice(KERNELS), help="[default: from the seed]")
 @click.option("--matrix", default=512, show_default=True, help="Rows and columns.")
-@click.option("--compress", is_flag=True, help="Store pixels as RLE Lossless.")
+@click.option("--compress", is_flag=True, help="Store pixels as JPEG 2000 Lossless.")
 @click.option(
     "--count",
     type=click.IntRange(min=1),
@@ -45,18 +45,20 @@ def phantom(
     Exit codes: 0 written, 2 an option no phantom can have, 6 OUT is taken or not writable.
     """
     from ichtrain.phantom import phantom_from_options
-    from ichtrain.phantom.study import write_study
+    from ichtrain.phantom.study import refuse_taken, write_study
 
     options = [
         PhantomOptions(kind, slices, number, matrix, tilt_degrees=tilt, kernel=kernel)
         for number in range(seed, seed + count)
     ]
+    folders = [out] if count == 1 else [out / f"{kind}-{option.seed}" for option in options]
+    for folder in folders:
+        refuse_taken(folder)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                TimeElapsedColumn())  # fmt: skip
-    folders = []
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        for option in progress.track(options, description=f"phantom {kind}"):
-            folder = out if count == 1 else out / f"{kind}-{option.seed}"
-            folders.append(write_study(phantom_from_options(option), folder, compress))
+        work = list(zip(options, folders, strict=True))
+        for option, folder in progress.track(work, description=f"phantom {kind}"):
+            write_study(phantom_from_options(option), folder, compress)
     for folder in folders:
         click.echo(folder)

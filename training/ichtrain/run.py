@@ -7,7 +7,7 @@ A finished run is a folder that `ichexport release` turns into a repository:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from ichcore import MemberOutputs, spec_to_json
 from ichcore.wire import SPEC_FILE
+from ichexport.manifest import sha256_from_file
 from ichexport.members import Member
 from ichexport.parity import torch_from_member
-from ichexport.weights import released_from_trained, weights_to_file
+from ichexport.release import GOLDEN_HU_FILE
+from ichexport.weights import member_from_file, released_from_trained, weights_to_file
 from ichtrain.ensemble import Validation, spec_from_validation
 from ichtrain.items import Items, items_from_seeds
 from ichtrain.starter import SUBSETS, FitOptions, member_from_items
@@ -50,12 +52,18 @@ class RunOptions:
     validation_slices: int = 28
     matrix: int = 256
     first: FitOptions = field(default_factory=FitOptions)
-    subtype: FitOptions = field(default_factory=lambda: FitOptions(steps=240, learning_rate=1e-3))
+    subtype: FitOptions = field(default_factory=lambda: FitOptions(steps=180, learning_rate=1e-3))
     workers: int = 2
 
 
 def starter_run(folder: Path, options: RunOptions, progress: Progress) -> None:
     """Train the four members, fit the ensemble, and leave a folder ready for release."""
+    train_members(folder, options, progress)
+    fit_ensemble(folder, options, progress)
+
+
+def train_members(folder: Path, options: RunOptions, progress: Progress) -> None:
+    """Make the training phantoms and leave `<member>.safetensors` and the curves."""
     folder.mkdir(parents=True, exist_ok=True)
     progress("phantoms", 0, 1)
     series = items_from_seeds(
@@ -63,27 +71,35 @@ def starter_run(folder: Path, options: RunOptions, progress: Progress) -> None:
         slices=options.slices, matrix=options.matrix, workers=options.workers,
     )  # fmt: skip
     progress("phantoms", 1, 1)
-    members = _members(series, options, folder, progress)
-    hashes = {
-        name: weights_to_file(member, folder / f"{name}.safetensors")
-        for name, member in members.items()
-    }
+    for name, member in _members(series, options, folder, progress):
+        weights_to_file(member, folder / f"{name}.safetensors")
+
+
+def fit_ensemble(folder: Path, options: RunOptions, progress: Progress) -> None:
+    """Make the validation phantoms and leave `ensemble.json` and the golden slices.
+
+    Reads the weights of an earlier `train_members`; raises `IchExportError` without them.
+    """
+    weights = {name: folder / f"{name}.safetensors" for name in SUBSETS}
+    members = {name: member_from_file(path) for name, path in weights.items()}
+    hashes = {name: sha256_from_file(path) for name, path in weights.items()}
+    progress("ensemble", 0, 2)
     held_out = items_from_seeds(
         VALIDATION_KINDS, options.validation_series, VALIDATION_FIRST_SEED,
         slices=options.validation_slices, matrix=options.matrix, workers=options.workers,
     )  # fmt: skip
-    progress("ensemble", 0, 1)
+    progress("ensemble", 1, 2)
     validation = [_validated(items, members) for items in held_out]
     spec = spec_from_validation(validation, hashes, version("ich-triton"), _provenance(options))
-    np.save(folder / "golden_hu.npy", _golden_hu(held_out))
+    np.save(folder / GOLDEN_HU_FILE, _golden_hu(held_out))
     (folder / SPEC_FILE).write_text(spec_to_json(spec))
-    progress("ensemble", 1, 1)
+    progress("ensemble", 2, 2)
 
 
 def _members(
     series: list[Items], options: RunOptions, folder: Path, progress: Progress
-) -> dict[str, Member]:
-    members: dict[str, Member] = {}
+) -> Iterator[tuple[str, Member]]:
+    """Each member as soon as it is trained; all but the first begin from the first."""
     trained: Member | None = None
     curves: dict[str, list[float]] = {}
     for name, belongs in SUBSETS.items():
@@ -100,9 +116,8 @@ def _members(
             fit, with_brain=trained is None, start=trained, progress=report,
         )  # fmt: skip
         trained = trained or member
-        members[name] = released_from_trained(member)
+        yield name, released_from_trained(member)
         (folder / "curves.json").write_text(json.dumps(curves) + "\n")
-    return members
 
 
 def _validated(items: Items, members: dict[str, Member]) -> Validation:

@@ -36,7 +36,7 @@ SUBSETS: dict[str, Callable[[Items], bool]] = {
 class FitOptions:
     """How long and how fast a member learns."""
 
-    steps: int = 600
+    steps: int = 500
     batch_size: int = 12
     learning_rate: float = 2e-3
     crop_pixels: int = 192

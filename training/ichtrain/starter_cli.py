@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+
+_RUN = click.argument("run", type=click.Path(file_okay=False, path_type=Path))
+_VALIDATION = click.option(
+    "--validation-series", default=54, show_default=True, help="Phantoms to fit on."
+)
+_WORKERS = click.option(
+    "--workers", default=2, show_default=True, help="Processes that make phantoms."
+)
 
 
 @click.command()
-@click.argument("run", type=click.Path(file_okay=False, path_type=Path))
+@_RUN
 @click.option("--series", default=220, show_default=True, help="Phantoms to train on.")
-@click.option("--validation-series", default=54, show_default=True, help="Phantoms to fit on.")
-@click.option("--steps", default=600, show_default=True, help="Steps of the first member.")
-@click.option("--subtype-steps", default=240, show_default=True, help="Steps of each other one.")
+@_VALIDATION
+@click.option("--steps", default=500, show_default=True, help="Steps of the first member.")
+@click.option("--subtype-steps", default=180, show_default=True, help="Steps of each other one.")
 @click.option("--seed", default=0, show_default=True, help="Seed of batches and first weights.")
-@click.option("--workers", default=2, show_default=True, help="Processes that make phantoms.")
+@_WORKERS
 def starter(
     run: Path, series: int, validation_series: int, steps: int, subtype_steps: int,
     seed: int, workers: int,
@@ -37,15 +55,40 @@ def starter(
         first=replace(base.first, steps=steps, seed=seed),
         subtype=replace(base.subtype, steps=subtype_steps, seed=seed),
     )
-    columns = (TextColumn("{task.description:12}"), BarColumn(), MofNCompleteColumn(),
-               TimeRemainingColumn())  # fmt: skip
+    with _shown() as progress:
+        starter_run(run, options, progress)
+    click.echo(f"{run}: trained and fitted. Release it with: ichexport release {run}")
+
+
+@click.command()
+@_RUN
+@_VALIDATION
+@_WORKERS
+def ensemble(run: Path, validation_series: int, workers: int) -> None:
+    """Fit calibration, weights and operating points again for the members in RUN."""
+    from ichtrain.run import RunOptions, fit_ensemble
+
+    options = replace(RunOptions(), validation_series=validation_series, workers=workers)
+    with _shown() as progress:
+        fit_ensemble(run, options, progress)
+    click.echo(f"{run}: fitted. Release it with: ichexport release {run}")
+
+
+@contextmanager
+def _shown() -> Iterator[Callable[[str, int, int], None]]:
+    """One bar a stage, on stderr."""
+    columns = (
+        TextColumn("{task.description:12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as bars:
-        tasks = {}
+        tasks: dict[str, TaskID] = {}
 
         def show(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=total)
             bars.update(tasks[stage], completed=done)
 
-        starter_run(run, options, show)
-    click.echo(f"{run}: trained and fitted. Release it with: ichexport release {run}")
+        yield show

@@ -69,12 +69,21 @@ def _engines_sha256(repository: Path, spec: EnsembleSpec, engine_file: str) -> s
     digest = hashlib.sha256()
     for member in spec.members:
         path = repository / member.name / "1" / build_record_file(engine_file)
-        record = json.loads(path.read_text())
-        if record["weights_sha256"] != member.weights_sha256:
+        weights_sha256, engine_sha256 = _recorded(path)
+        if weights_sha256 != member.weights_sha256:
             raise IchError(
-                f"The engine of {member.name} was made of weights "
-                f"{record['weights_sha256'][:16]}, the ensemble spec names "
-                f"{member.weights_sha256[:16]}; release engines and spec together."
+                f"The engine of {member.name} was made of weights {weights_sha256[:16]}, "
+                f"the ensemble spec names {member.weights_sha256[:16]}; release engines and "
+                "spec together."
             )
-        digest.update(record["engine_sha256"].encode())
+        digest.update(engine_sha256.encode())
     return digest.hexdigest()
+
+
+def _recorded(path: Path) -> tuple[str, str]:
+    """Hashes of the weights and of the engine from a build record."""
+    try:
+        record = json.loads(path.read_text())
+        return str(record["weights_sha256"]), str(record["engine_sha256"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise IchError(f"{path} is no build record; release the engines again.") from error

@@ -55,8 +55,8 @@ def _soften(scene: Scene, brain: SlicePoints, tissue: Field, slow: Field) -> Non
     if window is not None:
         axes = (head.infarct_mm, 1.3 * head.infarct_mm, head.infarct_mm)
         part = ellipsoid_distance(brain, window, head.infarct_centre_mm, axes)
-        part += 0.2 * head.infarct_mm * slow[window]
-        blend(tissue[window], 0.7 * inside(part, 6.0), head.csf_hu + 4.0)
+        part += 0.3 * head.infarct_mm * slow[window]
+        blend(tissue[window], 0.6 * inside(part, 8.0), head.csf_hu + 4.0)
 
 
 def _paint_dura(scene: Scene, midline: Field, tent_mm: Field, falx_zone: Field) -> None:
@@ -64,7 +64,7 @@ def _paint_dura(scene: Scene, midline: Field, tent_mm: Field, falx_zone: Field) 
     falx = inside(midline - 0.5 * head.falx_mm) * falx_zone * scene.cavity
     blend(scene.hu, falx, head.falx_hu)
     notch = np.hypot(points.x / 18.0, (points.y - 12.0) / 23.0)
-    leaf = inside(np.abs(tent_mm) - 0.6 * head.falx_mm) * inside((1.0 - notch) * 18.0)
+    leaf = inside(np.abs(tent_mm) - 0.4 * head.falx_mm) * inside((1.0 - notch) * 18.0)
     leaf *= inside(2.0 + 0.55 * (midline - 12.0) - points.y)
     blend(scene.hu, leaf * scene.cavity, head.falx_hu - 4.0)
 

@@ -146,9 +146,9 @@ def _set_pixels(dataset: Dataset, phantom: Phantom, index: int) -> None:
 
 
 def write_dataset(dataset: Dataset, path: Path, compress: bool) -> None:
-    """Write one Part 10 file; with `compress` its pixels become RLE Lossless."""
-    from pydicom.uid import RLELossless
+    """Write one Part 10 file; with `compress` its pixels become JPEG 2000 Lossless."""
+    from pydicom.uid import JPEG2000Lossless
 
     if compress:
-        dataset.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+        dataset.compress(JPEG2000Lossless, encoding_plugin="pylibjpeg", generate_instance_uid=False)
     dataset.save_as(path, enforce_file_format=True)

@@ -26,8 +26,10 @@ _VOLUME_ML: dict[Lesion, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class LesionRecipe:
-    """One bleed. `centre` is a direction for sheets, a place (mm) for the rest; `spread` is
-    the angular reach (radians) of sheets, or the reach in mm of subarachnoid blood.
+    """One bleed.
+
+    centre is a direction for sheets, a place (mm) for the rest; spread is the angular reach
+    (radians) of sheets, or the reach in mm of subarachnoid blood.
     """
 
     subtype: Lesion
@@ -78,7 +80,7 @@ def _lesion(
     spread = 1.0
     if subtype is Lesion.SDH:
         style = "falx" if draw < 0.12 else "tentorium" if draw < 0.2 else "convex"
-        spread = float(rng.uniform(0.55, 1.25)) * min(1.0, 0.5 + volume_ml / 20.0)
+        spread = float(rng.uniform(0.55, 1.25)) * min(1.0, 0.35 + volume_ml / 18.0)
         if style == "convex" and rng.random() < 0.25:
             hu, mixed = float(rng.uniform(50.0, 64.0)), float(rng.uniform(8.0, 22.0))
     elif subtype is Lesion.EDH:

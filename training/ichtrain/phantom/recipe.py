@@ -106,7 +106,7 @@ def head_from_rng(rng: np.random.Generator, calcification: bool | None) -> HeadR
         choroid_calcified=calcified(0.5),
         basal_ganglia_calcified=calcified(0.12),
         midline_wobble_mm=rng.normal(0.0, 1.2),
-        infarct_mm=rng.uniform(8.0, 26.0) if rng.random() < 0.2 else 0.0,
+        infarct_mm=rng.uniform(6.0, 20.0) if rng.random() < 0.2 else 0.0,
         infarct_centre_mm=tuple((rng.uniform(-1, 1, 3) * (52.0, 60.0, 30.0) + (0, 0, 20)).tolist()),
         rotation_rad=tuple(np.deg2rad(rng.normal(0.0, (4.0, 3.0, 4.0))).tolist()),
         offset_mm=tuple(rng.normal(0.0, (5.0, 6.0, 4.0)).tolist()),

@@ -108,10 +108,15 @@ def acquired(
         hu = 0.6 * hu + 0.4 * np.roll(hu, int(rng.choice((-1, 1))) * step, axis=1)
     bone = np.clip(hu - 250.0, 0.0, 1200.0)
     hu = hu + _beam_hardening(bone, cavity, scanner, rng)
+    # Only soft tissue is sharpened: at the skull both steps would ring by hundreds of HU.
+    soft = np.clip(hu, -60.0, 130.0)
+    dense = hu - soft
     if scanner.kernel == "sharp":
-        hu += 0.35 * (hu - ndimage.gaussian_filter(hu, 1.0))
+        soft += 0.35 * (soft - ndimage.gaussian_filter(soft, 1.0))
     if size != matrix:
-        hu = upsampled(hu, (matrix, matrix), cubic=True)
+        soft = upsampled(soft, (matrix, matrix), cubic=True)
+        dense = upsampled(dense, (matrix, matrix))
+    hu = soft + dense
     brain = scanner.gain * hu + scanner.offset_hu
     hu = np.where(hu > -500.0, brain, hu)
     crowded = 1.0 + 2.0 * float(np.mean(bone > 0) ** 1.0)

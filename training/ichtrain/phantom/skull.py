@@ -105,7 +105,8 @@ def _paint_air(
     distance = ellipsoid_distance(scene.points, window, centre, axes)
     # A share below 1 leaves walls between cells where the noise is low.
     threshold = 1.6 * (1.0 - 2.0 * share) if share < 1.0 else -9.0
-    air = inside(distance) * outside[window] * np.clip(2.5 * (cells[window] - threshold), 0, 1)
+    open_cells: Field = np.clip(2.5 * (cells[window] - threshold), 0.0, 1.0)
+    air = inside(distance) * outside[window] * open_cells
     blend(scene.hu[window], air, AIR_HU)
 
 

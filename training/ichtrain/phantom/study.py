@@ -21,15 +21,12 @@ def write_study(phantom: Phantom, folder: Path, compress: bool = False) -> Path:
     """Write IM0001.dcm ..., masks.npz and manifest.json into a new folder, and return it.
 
     masks.npz holds `lesion` (uint8 of `Lesion`) and `intracranial` (bool), [n, R, C] in the
-    order of the manifest's slices, inferior to superior. With `compress` the pixels are RLE
+    order of the manifest's slices, inferior to superior. With `compress` the pixels are JPEG 2000
     Lossless. The folder appears whole or not at all. Raises OutputFolderError when it exists
     and is not empty, or cannot be written.
     """
     folder = Path(folder)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise OutputFolderError(
-            f"{folder} exists and is not empty: choose another folder or remove it first."
-        )
+    refuse_taken(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -44,6 +41,14 @@ def write_study(phantom: Phantom, folder: Path, compress: bool = False) -> Path:
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return folder
+
+
+def refuse_taken(folder: Path) -> None:
+    """Raise OutputFolderError when `folder` is a file or holds anything."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise OutputFolderError(
+            f"{folder} exists and is not empty: choose another folder or remove it first."
+        )
 
 
 def _unwritable(folder: Path, error: OSError) -> OutputFolderError:

@@ -1,0 +1,73 @@
+"""What Triton's Python backend gives a model, as far as the models of the bundle use it.
+
+The same models are tested under the real server too; here they can be looked at from inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class TritonModelException(Exception):
+    """Raised by a model that refuses to load."""
+
+
+class TritonError:
+    """Why a request has no answer."""
+
+    def __init__(self, message: str) -> None:
+        self._message = message
+
+    def message(self) -> str:
+        return self._message
+
+
+class Tensor:
+    """A named array; like the real one it takes arrays alone."""
+
+    def __init__(self, name: str, values: NDArray[np.generic]) -> None:
+        if not isinstance(values, np.ndarray):
+            raise TypeError(f"{name} is {type(values).__name__}, no numpy array")
+        self._name, self._values = name, values
+
+    def name(self) -> str:
+        return self._name
+
+    def as_numpy(self) -> NDArray[np.generic]:
+        return self._values
+
+
+class InferenceRequest:
+    """What a client sent; an optional input may be absent."""
+
+    def __init__(self, values: Mapping[str, NDArray[np.generic]]) -> None:
+        self._tensors = {name: Tensor(name, value) for name, value in values.items()}
+
+    def tensor(self, name: str) -> Tensor | None:
+        return self._tensors.get(name)
+
+
+class InferenceResponse:
+    """Output tensors, or an error."""
+
+    def __init__(
+        self, output_tensors: Sequence[Tensor] = (), error: TritonError | None = None
+    ) -> None:
+        self._tensors, self._error = tuple(output_tensors), error
+
+    def has_error(self) -> bool:
+        return self._error is not None
+
+    def error(self) -> TritonError | None:
+        return self._error
+
+    def output_tensors(self) -> tuple[Tensor, ...]:
+        return self._tensors
+
+
+def get_input_tensor_by_name(request: InferenceRequest, name: str) -> Tensor | None:
+    """The input of that name, or None, as the real function has it."""
+    return request.tensor(name)
