@@ -1,4 +1,4 @@
-"""The committed repository under the real Triton: the same numbers as in this process, or an error."""
+"""The committed repository under the real Triton: this process's own numbers, or an error."""
 
 from __future__ import annotations
 

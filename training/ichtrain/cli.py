@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from ichcore.errors import IchError
-
 from ichtrain.phantom_cli import phantom
 from ichtrain.starter_cli import ensemble, starter
 from ichtrain.unseen_cli import unseen

@@ -18,7 +18,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-
 _RUN = click.argument("run", type=click.Path(file_okay=False, path_type=Path))
 _VALIDATION = click.option(
     "--validation-series", default=54, show_default=True, help="Phantoms to fit on."
