@@ -162,7 +162,7 @@ def ask(served: RunningServer) -> Callable[..., dict[str, NDArray[np.generic]]]:
             tensor.set_data_from_numpy(np.ascontiguousarray(values))
             tensors.append(tensor)
         with grpc.InferenceServerClient(server.url) as client:
-            answer = client.infer(model, tensors, model_version=version, client_timeout=60)
+            answer = client.infer(model, tensors, model_version=version, client_timeout=20)
             names = [output.name for output in answer.get_response().outputs]
             return {name: np.array(answer.as_numpy(name)) for name in names}
 

@@ -6,6 +6,7 @@ The same models are tested under the real server too; here they can be looked at
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,3 +72,18 @@ class InferenceResponse:
 def get_input_tensor_by_name(request: InferenceRequest, name: str) -> Tensor | None:
     """The input of that name, or None, as the real function has it."""
     return request.tensor(name)
+
+
+def triton_string_to_numpy(name: str) -> type[np.generic]:
+    """Numpy's type for a type of `config.pbtxt`."""
+    return {"TYPE_FP16": np.float16, "TYPE_FP32": np.float32}[name]
+
+
+class Logger:
+    """The server's log, kept for a test to read."""
+
+    errors: ClassVar[list[str]] = []
+
+    @classmethod
+    def log_error(cls, message: str) -> None:
+        cls.errors.append(message)

@@ -31,7 +31,9 @@ def refusal(ask: Ask, model: str, request: Tensors) -> str:
 
     with pytest.raises(InferenceServerException) as refused:
         ask(model, request)
-    return str(refused.value.message())
+    message = str(refused.value.message())
+    assert "Deadline" not in message, "the server said nothing"
+    return message
 
 
 @pytest.mark.parametrize("which", ["golden", "heads", "air", "noise"])
@@ -159,13 +161,22 @@ def test_hu_that_is_not_finite_is_an_error(
     hu = make_hu(released_spec.grid, slices=2)
     hu[0, 0, 10, 10] = value
     assert "not finite" in refusal(ask, "ich_ensemble", {"HU": hu})
-    # The server goes on judging whoever asks next.
+    # Seen: had two members refused, Triton 2.51 would answer nobody any more.
     assert np.isfinite(ask("ich_ensemble", {"HU": np.nan_to_num(hu)})["SCORE"]).all()
 
 
-@pytest.mark.parametrize("shape", [(0, 1, 256, 256), (1, 1, 128, 256), (65, 1, 256, 256)])
-def test_chunks_outside_the_contract_are_errors(ask: Ask, shape: tuple[int, ...]) -> None:
-    assert refusal(ask, "ich_ensemble", {"HU": np.zeros(shape, dtype=np.float16)})
+@pytest.mark.parametrize(
+    ("shape", "cause"),
+    [
+        ((0, 1, 256, 256), "size mismatch"),
+        ((1, 1, 128, 256), "unexpected shape"),
+        ((65, 1, 256, 256), "batch-size must be <= 64"),
+    ],
+)
+def test_chunks_outside_the_contract_are_errors(
+    ask: Ask, shape: tuple[int, ...], cause: str
+) -> None:
+    assert cause in refusal(ask, "ich_ensemble", {"HU": np.zeros(shape, dtype=np.float16)})
 
 
 def test_study_of_mixed_or_no_slices_is_an_error(
@@ -203,7 +214,7 @@ def test_the_server_says_what_it_serves(served: RunningServer, released_spec: En
 def test_another_version_is_refused(ask: Ask, make_series_scores: Any, study_request: Any) -> None:
     from tritonclient.utils import InferenceServerException
 
-    with pytest.raises(InferenceServerException, match="version"):
+    with pytest.raises(InferenceServerException, match="version 2"):
         ask("ich_study", study_request(make_series_scores()), version="2")
 
 
