@@ -76,8 +76,8 @@ def _member(name: str, spec: EnsembleSpec, target: Target) -> Any:
     config.default_model_filename = target.engine_file if target.on_gpu else "model.py"
     group = config.instance_group.add(count=1)
     group.kind = group.KIND_GPU if target.on_gpu else group.KIND_CPU
-    _bound_queue(config)
     if target.on_gpu:
+        _bound_queue(config)
         config.optimization.cuda.graphs = True
     # The first request of a shape is slow on every engine; no patient should be that request.
     for batch_size in (1, 8):
@@ -97,7 +97,8 @@ def _combine(spec: EnsembleSpec, target: Target) -> Any:
         outputs=ensemble_outputs(spec.grid, len(spec.members)),
     )
     _on_cpu(config)
-    _bound_queue(config)
+    if target.on_gpu:
+        _bound_queue(config)
     config.parameters["engine_file"].string_value = target.engine_file
     return config
 
@@ -188,7 +189,9 @@ def _on_cpu(config: Any) -> None:
 
 
 def _bound_queue(config: Any) -> None:
-    # An unbounded queue turns overload into time-outs; a bounded one says so at once.
+    # An unbounded queue turns overload into time-outs; a bounded one says so at once. Only in
+    # production: Triton 2.51, which the CPU target runs on, ends when a member inside an ensemble
+    # refuses a request for a full queue, and its one client bounds what is in flight itself.
     policy = config.dynamic_batching.default_queue_policy
     policy.max_queue_size = _QUEUE_SIZE
     policy.allow_timeout_override = True

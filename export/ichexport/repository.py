@@ -50,12 +50,11 @@ def generated_files(spec: EnsembleSpec) -> dict[str, str]:
 def write_repository(
     repository: Path, spec: EnsembleSpec, golden_hu: NDArray[np.float16] | None = None
 ) -> str:
-    """Generate all but the graphs, record golden answers, write the manifest; gives its digest."""
+    """Generate all but the graphs, record golden answers, write the manifest; gives its digest.
+
+    Golden slices that are absent or would prove nothing are refused before anything is written.
+    """
     _refuse_other_graphs(repository, spec)
-    for name, text in generated_files(spec).items():
-        path = repository / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
     golden = repository / GOLDEN_FILE
     if golden_hu is None and golden.is_file():
         with np.load(golden, allow_pickle=False) as arrays:
@@ -67,6 +66,10 @@ def write_repository(
         for name in spec.member_names
     }
     write_golden(golden, golden_hu, runners, spec)
+    for name, text in generated_files(spec).items():
+        path = repository / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
     manifest = manifest_from_repository(repository)
     (repository / MANIFEST_FILE).write_text(manifest)
     return hashlib.sha256(manifest.encode()).hexdigest()

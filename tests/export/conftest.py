@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ichcore import EnsembleSpec, Grid, spec_to_json
+from ichcore import Calibration, EnsembleSpec, Grid, spec_to_json
 from ichexport.members import Member, MemberOptions
+from ichexport.parity import torch_from_member
 from ichexport.release import repository_from_run
 from ichexport.weights import released_from_trained, weights_to_file
 
@@ -93,15 +94,34 @@ def small_graph(released: tuple[Path, str]) -> Path:
 
 def written_run(folder: Path, member: Member, hu: NDArray[np.float16], like: EnsembleSpec) -> Run:
     sha256 = weights_to_file(member, folder / "ich_any.safetensors")
+    outputs = torch_from_member(member)(hu)
     only = replace(
-        like.members[0], name="ich_any", score_weight=1.0, mask_weight=1.0, weights_sha256=sha256
+        like.members[0],
+        name="ich_any",
+        score_weight=1.0,
+        mask_weight=1.0,
+        calibration=spreading_calibration(np.asarray(outputs["LOGIT"], dtype=np.float64)),
+        weights_sha256=sha256,
     )
     spec = replace(
-        like, name="small", version="1", grid=GRID, members=(only,), brain_member="ich_any"
+        like,
+        name="small",
+        version="1",
+        grid=GRID,
+        members=(only,),
+        brain_member="ich_any",
+        mask_threshold=float(np.quantile(np.asarray(outputs["MASK"], dtype=np.float64), 0.8)),
+        brain_threshold=float(np.quantile(np.asarray(outputs["BRAIN"], dtype=np.float64), 0.2)),
     )
     (folder / "ensemble.json").write_text(spec_to_json(spec))
     np.save(folder / "golden_hu.npy", hu)
     return Run(folder, spec, hu)
+
+
+def spreading_calibration(logit: NDArray[np.float64]) -> Calibration:
+    """Spreads the scores of a member that was never trained, as golden slices must be spread."""
+    slope = 6.0 / float(np.ptp(logit))
+    return Calibration(slope, -slope * float(logit.mean()))
 
 
 @pytest.fixture

@@ -72,7 +72,10 @@ def test_check_ends_with_one_sentence_and_a_code(
     assert isinstance(answer.exception, SystemExit)
 
 
-def test_repository_mends_drift_and_pins_what_it_wrote(copy: Path, tmp_path: Path) -> None:
+def test_repository_mends_drift_and_pins_what_it_wrote(
+    released: tuple[Path, str], tmp_path: Path
+) -> None:
+    copy = shutil.copytree(released[0], tmp_path / "repository")
     drift(copy)
     pin = tmp_path / "pin.sha256"
     written = ichexport("repository", "--repository", copy, "--pin", pin)

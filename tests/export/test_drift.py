@@ -8,7 +8,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ichcore import IchError
 from ichexport.errors import DriftError
@@ -103,8 +105,24 @@ def test_a_spec_with_other_weights_is_refused_with_its_member(copy: Path) -> Non
         check_repository(copy)
 
 
-def test_generating_again_changes_nothing(copy: Path, bundle: Path) -> None:
-    write_repository(copy, spec_of_repository(copy))
-    for path in copy.rglob("*"):
-        name = os.path.relpath(path, copy)
-        assert path.is_dir() or path.read_bytes() == (bundle / name).read_bytes(), name
+@pytest.fixture
+def small_copy(released: tuple[Path, str], tmp_path: Path) -> Path:
+    """A released repository of one small member, free to be written again."""
+    return shutil.copytree(released[0], tmp_path / "small")
+
+
+def test_generating_again_changes_nothing(small_copy: Path, released: tuple[Path, str]) -> None:
+    assert write_repository(small_copy, spec_of_repository(small_copy)) == released[1]
+    for path in small_copy.rglob("*"):
+        name = os.path.relpath(path, small_copy)
+        assert path.is_dir() or path.read_bytes() == (released[0] / name).read_bytes(), name
+
+
+def test_golden_slices_that_prove_nothing_are_refused_before_anything_is_written(
+    small_copy: Path, small_hu: NDArray[np.float16]
+) -> None:
+    (small_copy / "ich_any" / "config.pbtxt").write_text("left as it is")
+    same = np.repeat(small_hu[:1], 4, axis=0)
+    with pytest.raises(IchError, match="spans only"):
+        write_repository(small_copy, spec_of_repository(small_copy), same)
+    assert (small_copy / "ich_any" / "config.pbtxt").read_text() == "left as it is"
