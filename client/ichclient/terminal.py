@@ -64,6 +64,7 @@ def print_result(where: Console, result: Result) -> None:
     name = series.SeriesDescription or series.SeriesInstanceUID
     where.print(_plain(f"Series {name}: {series.slices} slices"), soft_wrap=True)
     where.print(_study_table(result))
+    where.print()
     where.print(_slice_table(result))
     for warning in result.warnings:
         where.print(_plain(f"Warning: {warning.sentence} [{warning.code}]"), soft_wrap=True)
@@ -96,13 +97,15 @@ def print_checks(where: Console, checks: Sequence[Check]) -> None:
 
 
 def _study_table(result: Result) -> Table:
-    table = _table("study score", *result.member_scores, *result.decisions, "lesion mL")
     volume = result.lesion_volume_ml
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_row(_plain("study score"), _plain(f"{result.study_score:.3f}"))
+    for member, score in result.member_scores.items():
+        table.add_row(_plain(f"  {member}"), _plain(f"{score:.3f}"))
+    for point, word in result.decisions.items():
+        table.add_row(_plain(point.replace("_", " ")), Text(word, style=_COLOURS[word]))
     table.add_row(
-        _plain(f"{result.study_score:.3f}"),
-        *(_plain(f"{score:.3f}") for score in result.member_scores.values()),
-        *(Text(word, style=_COLOURS[word]) for word in result.decisions.values()),
-        _plain("unknown" if volume is None else f"{volume:.1f}"),
+        _plain("lesion volume"), _plain("unknown" if volume is None else f"{volume:.1f} mL")
     )
     return table
 
