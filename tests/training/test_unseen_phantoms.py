@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import pytest
 from ichcore import EnsembleSpec
 from ichexport.configs import ONNX_FILE
 from ichexport.repository import spec_of_repository
-from ichtrain.items import Items, items_from_options
+from ichtrain.items import Items, items_from_options, phantom_pool
 from ichtrain.unseen import (
     UNSEEN_FIRST_SEED,
     KindFigures,
@@ -54,7 +53,7 @@ def shortfalls(figures: Sequence[KindFigures]) -> list[str]:
 @pytest.fixture(scope="module")
 def phantoms() -> list[tuple[int, Items]]:
     options = unseen_options(UNSEEN_FIRST_SEED, PER_KIND, slices=16, matrix=256)
-    with ProcessPoolExecutor(2) as pool:
+    with phantom_pool(2) as pool:
         items = list(pool.map(items_from_options, options))
     return [(one.seed, each) for one, each in zip(options, items, strict=True)]
 

@@ -76,5 +76,20 @@ def items_from_seeds(
     ]
     if workers <= 1:
         return [items_from_options(each) for each in options]
-    with ProcessPoolExecutor(workers) as pool:
+    with phantom_pool(workers) as pool:
         return list(pool.map(items_from_options, options))
+
+
+def phantom_pool(workers: int) -> ProcessPoolExecutor:
+    """Processes for `items_from_options`, with one BLAS thread each.
+
+    Left alone, each process starts a thread per core, and they spend their time waiting for each
+    other: several times as long on two cores.
+    """
+    return ProcessPoolExecutor(workers, initializer=_one_thread)
+
+
+def _one_thread() -> None:
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1)

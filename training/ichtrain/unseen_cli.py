@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import platform
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.progress import track
 
-from ichtrain.items import items_from_options
+from ichtrain.items import items_from_options, phantom_pool
 from ichtrain.phantom import KINDS, PhantomOptions
 
 
@@ -44,7 +43,7 @@ def unseen(
     runners = runners_from_repository(repository, spec)
     options = unseen_options(UNSEEN_FIRST_SEED, per_kind, slices, matrix)
     judged = []
-    with ProcessPoolExecutor(workers) as pool:
+    with phantom_pool(workers) as pool:
         made = pool.map(items_from_options, options)
         total = len(options)
         for one, items in track(
