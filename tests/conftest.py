@@ -7,6 +7,7 @@ quietly stops running is no test.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -29,6 +30,8 @@ FORBIDDEN_SKIPS = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell starts background jobs with Ctrl-C ignored, and every child would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[FORBIDDEN_SKIPS] = []
     config.pluginmanager.register(SkipWatch(config), "skip-watch")
 
