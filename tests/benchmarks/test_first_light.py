@@ -118,8 +118,8 @@ def test_interruption_leaves_no_process(study: Path, repository: Path, tmp_path:
             assert line, "it ended before its server was ready"
         assert processes_naming(str(tmp_path)) != []
         benchmark.send_signal(signal.SIGINT)
-        printed, _ = benchmark.communicate()
-    assert (benchmark.returncode, printed) == (130, "")
+        printed, words = benchmark.communicate()
+    assert (benchmark.returncode, printed) == (130, ""), words
     deadline = time.monotonic() + 10
     while processes_naming(str(tmp_path)) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -126,7 +126,7 @@ def test_the_command_writes_one_folder_for_each_seed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
-    [(["--kind", "tumour"], 2, "tumour"), (["--slices", "1"], 2, "slices"), ([], 6, "not empty")],
+    [(["--kind", "tumour"], 2, "tumour"), (["--slices", "1"], 2, "slices"), ([], 7, "not empty")],
 )
 def test_the_command_ends_with_a_sentence_and_its_code(
     tmp_path: Path, arguments: list[str], code: int, told: str
