@@ -119,7 +119,9 @@ def test_interruption_leaves_no_process(study: Path, repository: Path, tmp_path:
         assert processes_naming(str(tmp_path)) != []
         benchmark.send_signal(signal.SIGINT)
         printed, words = benchmark.communicate()
-    assert (benchmark.returncode, printed) == (130, ""), words
+    # Python ends itself by the signal where native code was interrupted; a shell says 130 of both.
+    assert benchmark.returncode in (130, -signal.SIGINT), words
+    assert (printed, "Interrupted." in words) == ("", True)
     deadline = time.monotonic() + 10
     while processes_naming(str(tmp_path)) and time.monotonic() < deadline:
         time.sleep(0.05)
