@@ -2,16 +2,17 @@
 
 ichcore.errors.IchError
 └── IchTrainError (1)
-    └── PhantomError (2)
-        ├── PhantomOptionError (2)   an option that no phantom can have
-        └── OutputFolderError (7)    the place to write is taken or cannot be written
+    ├── PhantomError (2)
+    │   ├── PhantomOptionError (2)   an option that no phantom can have
+    │   └── OutputFolderError (7)    the place to write is taken or cannot be written
+    └── DataError (4)                labels, masks or series that cannot be trained on
 """
 
 from __future__ import annotations
 
 from ichcore.errors import IchError
 
-__all__ = ["IchTrainError", "OutputFolderError", "PhantomError", "PhantomOptionError"]
+__all__ = ["DataError", "IchTrainError", "OutputFolderError", "PhantomError", "PhantomOptionError"]
 
 
 class IchTrainError(IchError):
@@ -32,3 +33,9 @@ class OutputFolderError(PhantomError):
     """The output folder is not empty or cannot be written."""
 
     exit_code = 7
+
+
+class DataError(IchTrainError):
+    """Labelled data that cannot be used; the message names the row, the series or the file."""
+
+    exit_code = 4

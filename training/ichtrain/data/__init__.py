@@ -1,0 +1,26 @@
+"""Data room: labelled head CT in any layout -> manifest -> series on the grid, ready to train on."""
+
+from __future__ import annotations
+
+from ichtrain.data.prepared import Prepared, PreparedWriter
+from ichtrain.data.series import (
+    ANNOTATIONS,
+    LABELS,
+    SMALL_VOLUME_ML,
+    SPLITS,
+    SUBSETS,
+    SUBTYPES,
+    LabelledSeries,
+)
+
+__all__ = [
+    "ANNOTATIONS",
+    "LABELS",
+    "SMALL_VOLUME_ML",
+    "SPLITS",
+    "SUBSETS",
+    "SUBTYPES",
+    "LabelledSeries",
+    "Prepared",
+    "PreparedWriter",
+]
