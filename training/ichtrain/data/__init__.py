@@ -1,4 +1,4 @@
-"""Data room: labelled head CT in any layout -> manifest -> series on the grid, ready to train on."""
+"""Data room: labelled head CT in any layout -> manifest -> series on the grid."""
 
 from __future__ import annotations
 
