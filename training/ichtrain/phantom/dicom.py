@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ichtrain.phantom.options import Phantom
+from ichtrain.phantom.options import Phantom, PhantomOptions
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 _UID_PREFIX = "1.2.826.0.1.3680043.8.498."
 _DATE, _TIME = "20200101", "120000"
 _COMMENT = "Synthetic research phantom made by a program; no patient was scanned."
+
+
+def uid_from_options(options: PhantomOptions) -> str:
+    """SeriesInstanceUID of a phantom that goes straight to a grid, known before it is made."""
+    from pydicom.uid import generate_uid
+
+    return str(generate_uid(prefix=_UID_PREFIX, entropy_srcs=[repr(options)]))
 
 
 class SeriesIdentity:
