@@ -58,7 +58,11 @@ FOREIGN = {
         "export/ichexport/adapters/member.py",
         "model_repository/*/1/model.py",
     ],
-    "PIL": ["client/ichcore/grid.py", "client/ichclient/picture.py"],
+    "PIL": [
+        "client/ichcore/grid.py",
+        "client/ichclient/picture.py",
+        "training/ichtrain/review/picture.py",
+    ],
     "pydicom": [
         "client/ichclient/dicom.py",
         "client/ichclient/hounsfield.py",

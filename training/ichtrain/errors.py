@@ -4,15 +4,24 @@ ichcore.errors.IchError
 └── IchTrainError (1)
     ├── PhantomError (2)
     │   ├── PhantomOptionError (2)   an option that no phantom can have
+    │   ├── MissingAtlas (9)         the anatomy that phantoms are made of is not installed
     │   └── OutputFolderError (7)    the place to write is taken or cannot be written
     └── DataError (4)                labels, masks or series that cannot be trained on
+        └── ReviewError (4)          an evaluation, a pack or answers that cannot be used
 """
 
 from __future__ import annotations
 
 from ichcore.errors import IchError
 
-__all__ = ["DataError", "IchTrainError", "OutputFolderError", "PhantomError", "PhantomOptionError"]
+__all__ = [
+    "DataError",
+    "IchTrainError",
+    "OutputFolderError",
+    "PhantomError",
+    "PhantomOptionError",
+    "ReviewError",
+]
 
 
 class IchTrainError(IchError):
@@ -29,6 +38,12 @@ class PhantomOptionError(PhantomError, ValueError):
     """An option lies outside what a phantom can have."""
 
 
+class MissingAtlas(PhantomError):
+    """The atlas that phantoms are made of is not installed."""
+
+    exit_code = 9
+
+
 class OutputFolderError(PhantomError):
     """The output folder is not empty or cannot be written."""
 
@@ -39,3 +54,7 @@ class DataError(IchTrainError):
     """Labelled data that cannot be used; the message names the row, the series or the file."""
 
     exit_code = 4
+
+
+class ReviewError(DataError):
+    """A reading study that cannot be made or scored; the message names the file and the row."""
