@@ -7,6 +7,10 @@ ichcore.errors.IchError
     │   ├── MissingAtlas (9)         the anatomy that phantoms are made of is not installed
     │   └── OutputFolderError (7)    the place to write is taken or cannot be written
     └── DataError (4)                labels, masks or series that cannot be trained on
+        ├── ManifestError (4)        rows of a manifest, or a table it is made of, that are wrong
+        │   └── SplitLeak (4)        one patient in two splits
+        ├── OneClass (4)             data without a positive or without a negative
+        ├── MaskError (4)            a mask that is missing or does not fit its series
         └── ReviewError (4)          an evaluation, a pack or answers that cannot be used
 """
 
@@ -17,10 +21,14 @@ from ichcore.errors import IchError
 __all__ = [
     "DataError",
     "IchTrainError",
+    "ManifestError",
+    "MaskError",
+    "OneClass",
     "OutputFolderError",
     "PhantomError",
     "PhantomOptionError",
     "ReviewError",
+    "SplitLeak",
 ]
 
 
@@ -54,6 +62,22 @@ class DataError(IchTrainError):
     """Labelled data that cannot be used; the message names the row, the series or the file."""
 
     exit_code = 4
+
+
+class ManifestError(DataError):
+    """Rows of a manifest, or of a table it is made of, are wrong; rows and columns are named."""
+
+
+class SplitLeak(ManifestError):
+    """One patient stands in two splits, so a test would judge what was trained on."""
+
+
+class OneClass(DataError):
+    """There is no positive or no negative, so nothing can be learnt or measured."""
+
+
+class MaskError(DataError):
+    """A mask is missing, unreadable, or of another size, frame or place than its series."""
 
 
 class ReviewError(DataError):

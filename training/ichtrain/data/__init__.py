@@ -12,6 +12,7 @@ from ichtrain.data.series import (
     SUBTYPES,
     LabelledSeries,
 )
+from ichtrain.data.splits import refuse_leak, refuse_one_class
 
 __all__ = [
     "ANNOTATIONS",
@@ -23,4 +24,6 @@ __all__ = [
     "LabelledSeries",
     "Prepared",
     "PreparedWriter",
+    "refuse_leak",
+    "refuse_one_class",
 ]
