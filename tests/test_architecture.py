@@ -49,7 +49,9 @@ FOREIGN = {
     # library: the files that may import it; a library that is not here may be imported by none
     "click": ["cli.py", "*_cli.py"],
     "google": ["export/ichexport/configs.py", "client/ichclient/transport.py"],
+    "highdicom": ["training/ichtrain/data/masks.py"],
     "grpc": ["client/ichclient/readiness.py", "client/ichclient/transport.py"],
+    "nibabel": ["training/ichtrain/data/masks.py"],
     "numpy": ["*"],
     "onnx": ["export/ichexport/graph.py"],
     "onnxruntime": ["export/ichexport/engines.py"],
@@ -63,9 +65,11 @@ FOREIGN = {
         "client/ichclient/picture.py",
         "training/ichtrain/review/picture.py",
     ],
+    "pyarrow": ["training/ichtrain/data/manifest.py"],
     "pydicom": [
         "client/ichclient/dicom.py",
         "client/ichclient/hounsfield.py",
+        "training/ichtrain/data/patients.py",
         "training/ichtrain/phantom/dicom.py",
     ],
     "rich": ["cli.py", "*_cli.py", "client/ichclient/terminal.py"],

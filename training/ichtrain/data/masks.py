@@ -1,0 +1,213 @@
+"""Mask file -> regions on the stored pixels of a series: NIfTI, DICOM SEG, or a phantom's npz.
+
+The one file of this room that knows nibabel and highdicom. Nothing is resampled: a mask belongs
+to its series voxel by voxel, or is refused with the sizes or places that differ. Any value but 0
+is blood.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichclient.headers import SliceHeader
+from ichclient.series import Series
+from ichtrain.errors import MaskError
+
+WITHIN_VOXELS = 0.2
+"""A voxel of a NIfTI mask must lie this close to a pixel of the series, on each axis."""
+
+_LPS_FROM_RAS = np.diag(
+    [-1.0, -1.0, 1.0, 1.0]
+)  # NIfTI points right and forward, DICOM left and back
+
+Planes = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Regions:
+    """What somebody drew on a series of n slices, inferior to superior, as the files store them.
+
+    `by_value` holds bool [n, Rows, Columns] for each value or segment number that occurs; regions
+    may overlap. `inside` is the inside of the skull, None where nobody drew it.
+    """
+
+    shape: tuple[int, int, int]
+    by_value: Mapping[int, Planes]
+    inside: Planes | None = None
+
+    @property
+    def blood(self) -> Planes:
+        """All regions together, bool [n, Rows, Columns]."""
+        drawn = np.zeros(self.shape, dtype=np.bool_)
+        for planes in self.by_value.values():
+            drawn |= planes
+        return drawn
+
+
+def regions_from_file(path: Path, series: Series) -> Regions:
+    """Read a mask and lay it on the pixels of its series.
+
+    NIfTI goes by its affine, DICOM SEG by the SOPInstanceUIDs it refers to and its frame of
+    reference, masks.npz by the slices of the manifest.json beside it. Raises `MaskError`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MaskError(f"Mask {path} does not exist.")
+    name = path.name.lower()
+    if name.endswith((".nii", ".nii.gz")):
+        return _regions_from_nifti(path, series)
+    if name.endswith(".npz"):
+        return _regions_from_npz(path, series)
+    return _regions_from_seg(path, series)
+
+
+def _shape(series: Series) -> tuple[int, int, int]:
+    first = series.slices[0]
+    return len(series.slices), int(first.Rows or 0), int(first.Columns or 0)
+
+
+def _regions_from_nifti(path: Path, series: Series) -> Regions:
+    import nibabel
+
+    try:
+        image: Any = nibabel.load(path)
+        values = np.asarray(image.dataobj)
+        affine = np.asarray(image.affine, dtype=np.float64)
+    except Exception as error:  # nibabel raises many kinds on broken bytes
+        raise MaskError(f"Mask {path} is no NIfTI that can be read ({error}).") from error
+    if values.ndim == 4 and values.shape[3] == 1:
+        values = values[..., 0]
+    if values.ndim != 3 or not np.isfinite(values).all() or (values != np.rint(values)).any():
+        raise MaskError(f"Mask {path} must be a 3-D volume of whole numbers, not {values.shape}.")
+    count, rows, columns = _shape(series)
+    if sorted(values.shape) != sorted((count, rows, columns)):
+        raise MaskError(
+            f"Mask {path} has {_times(values.shape)} voxels, its series {columns} x {rows} pixels "
+            f"in {count} slices. Draw it on this very series, or export it without resampling."
+        )
+    voxel_from_lps = np.linalg.inv(_LPS_FROM_RAS @ affine)
+    planes = np.stack(
+        [_plane(values, voxel_from_lps, header, path) for header in series.slices]
+    ).astype(np.int64)
+    found = {int(value): planes == value for value in np.unique(planes) if value}
+    return Regions((count, rows, columns), found)
+
+
+def _plane(
+    values: NDArray[Any], voxel_from_lps: NDArray[np.float64], header: SliceHeader, path: Path
+) -> NDArray[Any]:
+    """The voxels under the pixels of one slice, [Rows, Columns]."""
+    rows, columns = int(header.Rows or 0), int(header.Columns or 0)
+    first, down, across = _voxels(voxel_from_lps, header)
+    corners = np.stack(
+        [first + down * r + across * c for r in (0, rows - 1) for c in (0, columns - 1)]
+    )
+    beside = float(np.abs(corners - np.rint(corners)).max())
+    nearest = np.rint(corners).astype(int)
+    outside = (nearest < 0).any() or (nearest >= values.shape).any()
+    if beside > WITHIN_VOXELS or outside:
+        place = "lie outside it" if outside else f"lie {beside:.2f} voxels beside its own"
+        raise MaskError(
+            f"Mask {path} has another frame than its series: the pixels of "
+            f"{header.relative_path} {place}. Its affine must place every voxel on a pixel."
+        )
+    row, column = np.mgrid[:rows, :columns]
+    voxel = np.rint(first + row[..., None] * down + column[..., None] * across).astype(int)
+    return np.asarray(values[voxel[..., 0], voxel[..., 1], voxel[..., 2]])
+
+
+def _voxels(
+    voxel_from_lps: NDArray[np.float64], header: SliceHeader
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Voxel of the first pixel, and the steps in voxels to the next row and the next column."""
+    # A chosen series has all three; its rules refuse stacks without.
+    assert header.ImageOrientationPatient and header.ImagePositionPatient and header.PixelSpacing
+    orientation = np.asarray(header.ImageOrientationPatient, dtype=np.float64)
+    row_spacing_mm, column_spacing_mm = header.PixelSpacing
+    first = voxel_from_lps[:3, :3] @ np.asarray(header.ImagePositionPatient) + voxel_from_lps[:3, 3]
+    down = voxel_from_lps[:3, :3] @ orientation[3:] * row_spacing_mm
+    across = voxel_from_lps[:3, :3] @ orientation[:3] * column_spacing_mm
+    return first, down, across
+
+
+def _regions_from_seg(path: Path, series: Series) -> Regions:
+    import highdicom
+
+    try:
+        seg: Any = highdicom.seg.segread(path)
+    except Exception as error:  # highdicom and pydicom raise many kinds
+        raise MaskError(f"Mask {path} is neither NIfTI nor DICOM SEG ({error}).") from error
+    frame = series.identity.FrameOfReferenceUID
+    if str(seg.get("FrameOfReferenceUID", "")) != frame:
+        raise MaskError(
+            f"Mask {path} has the frame of reference {seg.get('FrameOfReferenceUID')}, "
+            f"its series {frame}."
+        )
+    count, rows, columns = _shape(series)
+    if (seg.Rows, seg.Columns) != (rows, columns):
+        raise MaskError(
+            f"Mask {path} has {seg.Columns} x {seg.Rows} pixels, its series {columns} x {rows}."
+        )
+    return Regions((count, rows, columns), _segments(seg, series, path))
+
+
+def _segments(seg: Any, series: Series, path: Path) -> dict[int, Planes]:
+    """Each segment that is not empty, on the slices that the SEG refers to; elsewhere nothing."""
+    here = [header.SOPInstanceUID for header in series.slices]
+    try:
+        referred = {str(one[2]) for one in seg.get_source_image_uids()}
+        strangers = referred.difference(here)
+        if not referred or strangers:
+            raise MaskError(
+                f"Mask {path} refers to {len(strangers)} instance(s) that are not in its series, "
+                f"such as {min(strangers, default='none at all')}."
+            )
+        numbers = [int(number) for number in seg.segment_numbers]
+        drawn = np.asarray(
+            seg.get_pixels_by_source_instance(
+                source_sop_instance_uids=here,
+                segment_numbers=numbers,
+                assert_missing_frames_are_empty=True,
+            )
+        )
+    except MaskError:
+        raise
+    except Exception as error:
+        raise MaskError(f"Mask {path} cannot be laid on its series ({error}).") from error
+    drawn = drawn >= (0.5 if np.issubdtype(drawn.dtype, np.floating) else 1)
+    found = {number: drawn[..., index] for index, number in enumerate(numbers)}
+    return {number: planes for number, planes in found.items() if planes.any()}
+
+
+def _regions_from_npz(path: Path, series: Series) -> Regions:
+    shape = _shape(series)
+    try:
+        manifest = json.loads(path.with_name("manifest.json").read_text(encoding="utf-8"))
+        order = {one["SOPInstanceUID"]: index for index, one in enumerate(manifest["slices"])}
+        with np.load(path, allow_pickle=False) as arrays:
+            lesion, inside = arrays["lesion"], arrays["intracranial"] > 0
+    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise MaskError(f"Mask {path} or the manifest.json beside it is broken: {error}") from error
+    if lesion.shape[1:] != shape[1:] or not len(lesion) == len(inside) == len(order):
+        raise MaskError(
+            f"Mask {path} has {_times(lesion.shape)} pixels, its series {_times(shape)}."
+        )
+    missing = [one.SOPInstanceUID for one in series.slices if one.SOPInstanceUID not in order]
+    if missing:
+        raise MaskError(f"Mask {path} knows nothing of slice {missing[0]} of its series.")
+    pick = [order[one.SOPInstanceUID] for one in series.slices]
+    lesion = lesion[pick]
+    found = {int(value): lesion == value for value in np.unique(lesion) if value}
+    return Regions(shape, found, inside[pick])
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(size) for size in shape)
