@@ -75,7 +75,11 @@ FOREIGN = {
     "rich": ["cli.py", "*_cli.py", "client/ichclient/terminal.py"],
     "safetensors": ["export/ichexport/weights.py"],
     "scipy": ["training/ichtrain/ensemble.py", "training/ichtrain/phantom/*.py"],
-    "threadpoolctl": ["training/ichtrain/items.py"],
+    "threadpoolctl": [
+        "training/ichtrain/items.py",
+        "training/ichtrain/phantoms.py",
+        "training/ichtrain/data/parallel.py",
+    ],
     "segmentation_models_pytorch": ["export/ichexport/members.py"],
     "torch": ["export/ichexport/*.py", "training/ichtrain/*.py"],
     "triton_python_backend_utils": [

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ichclient.headers import SliceHeader
 from ichclient.series import Series
+from ichtrain.data.patients import quiet
 from ichtrain.errors import MaskError
 
 WITHIN_VOXELS = 0.2
@@ -129,7 +130,9 @@ def _voxels(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Voxel of the first pixel, and the steps in voxels to the next row and the next column."""
     # A chosen series has all three; its rules refuse stacks without.
-    assert header.ImageOrientationPatient and header.ImagePositionPatient and header.PixelSpacing
+    assert header.ImageOrientationPatient is not None
+    assert header.ImagePositionPatient is not None
+    assert header.PixelSpacing is not None
     orientation = np.asarray(header.ImageOrientationPatient, dtype=np.float64)
     row_spacing_mm, column_spacing_mm = header.PixelSpacing
     first = voxel_from_lps[:3, :3] @ np.asarray(header.ImagePositionPatient) + voxel_from_lps[:3, 3]
@@ -142,7 +145,8 @@ def _regions_from_seg(path: Path, series: Series) -> Regions:
     import highdicom
 
     try:
-        seg: Any = highdicom.seg.segread(path)
+        with quiet():
+            seg: Any = highdicom.seg.segread(path)
     except Exception as error:  # highdicom and pydicom raise many kinds
         raise MaskError(f"Mask {path} is neither NIfTI nor DICOM SEG ({error}).") from error
     frame = series.identity.FrameOfReferenceUID
@@ -163,28 +167,56 @@ def _segments(seg: Any, series: Series, path: Path) -> dict[int, Planes]:
     """Each segment that is not empty, on the slices that the SEG refers to; elsewhere nothing."""
     here = [header.SOPInstanceUID for header in series.slices]
     try:
-        referred = {str(one[2]) for one in seg.get_source_image_uids()}
-        strangers = referred.difference(here)
-        if not referred or strangers:
-            raise MaskError(
-                f"Mask {path} refers to {len(strangers)} instance(s) that are not in its series, "
-                f"such as {min(strangers, default='none at all')}."
-            )
+        _refuse_displaced(seg, series, path)
         numbers = [int(number) for number in seg.segment_numbers]
         drawn = np.asarray(
             seg.get_pixels_by_source_instance(
                 source_sop_instance_uids=here,
                 segment_numbers=numbers,
+                ignore_spatial_locations=True,  # many leave it unsaid; the places were compared
                 assert_missing_frames_are_empty=True,
             )
         )
     except MaskError:
         raise
-    except Exception as error:
+    except Exception as error:  # highdicom raises many kinds on a SEG that it cannot index
         raise MaskError(f"Mask {path} cannot be laid on its series ({error}).") from error
     drawn = drawn >= (0.5 if np.issubdtype(drawn.dtype, np.floating) else 1)
     found = {number: drawn[..., index] for index, number in enumerate(numbers)}
     return {number: planes for number, planes in found.items() if planes.any()}
+
+
+def _refuse_displaced(seg: Any, series: Series, path: Path) -> None:
+    """Compare where each frame lies with where the slice it refers to lies."""
+    by_uid = {header.SOPInstanceUID: header for header in series.slices}
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    for frame in seg.PerFrameFunctionalGroupsSequence:
+        uid = frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        if uid not in by_uid:
+            raise MaskError(f"Mask {path} refers to instance {uid}, which is not in its series.")
+        header = by_uid[uid]
+        groups = (frame, shared)
+        place = _of_frame(groups, "PlanePositionSequence", "ImagePositionPatient")
+        turn = _of_frame(groups, "PlaneOrientationSequence", "ImageOrientationPatient")
+        spacing = _of_frame(groups, "PixelMeasuresSequence", "PixelSpacing")
+        for name, found, own, within in (
+            ("ImagePositionPatient", place, header.ImagePositionPatient, min(spacing) / 5),
+            ("ImageOrientationPatient", turn, header.ImageOrientationPatient, 1e-3),
+            ("PixelSpacing", spacing, header.PixelSpacing, 1e-3),
+        ):
+            if own is None or np.abs(np.subtract(found, own)).max() > within:
+                raise MaskError(
+                    f"Mask {path} has another frame than its series: {name} is {found}, that of "
+                    f"{header.relative_path} is {list(own or ())}."
+                )
+
+
+def _of_frame(groups: tuple[Any, ...], sequence: str, keyword: str) -> list[float]:
+    """A value of a frame, from its own functional groups or from those that all frames share."""
+    for group in groups:
+        if sequence in group:
+            return [float(value) for value in group[sequence][0][keyword].value]
+    raise MaskError(f"The SEG says no {keyword}.")
 
 
 def _regions_from_npz(path: Path, series: Series) -> Regions:

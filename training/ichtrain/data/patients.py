@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,12 +38,11 @@ def identity_from_file(path: Path) -> Identity:
 
     Raises `DataError` where it is no readable DICOM, or lacks one of the four.
     """
-    from pydicom import config, dcmread
+    from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
     try:
-        with warnings.catch_warnings(), config.disable_value_validation():
-            warnings.simplefilter("ignore")  # pydicom quotes values that it dislikes
+        with quiet():
             dataset = dcmread(path, stop_before_pixels=True, specific_tags=[*_TAGS])
             found = {tag: str(dataset.get(tag) or "").strip() for tag in _TAGS}
     except OSError as error:
@@ -54,3 +55,13 @@ def identity_from_file(path: Path) -> Identity:
     if missing:
         raise DataError(f"{path} holds no {', '.join(missing)}, so where it belongs is unknown.")
     return Identity(**found)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep pydicom from printing values that it dislikes: they may identify a patient."""
+    from pydicom import config
+
+    with warnings.catch_warnings(), config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        yield
