@@ -1,0 +1,1 @@
+"""Difficult cases: a blinded reading study made from evaluations, and scored."""
