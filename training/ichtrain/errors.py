@@ -11,6 +11,7 @@ ichcore.errors.IchError
         │   └── SplitLeak (4)        one patient in two splits
         ├── OneClass (4)             data without a positive or without a negative
         ├── MaskError (4)            a mask that is missing or does not fit its series
+        ├── ScoresError (4)          truth and scores that no figure can be made of
         └── ReviewError (4)          an evaluation, a pack or answers that cannot be used
 """
 
@@ -28,6 +29,7 @@ __all__ = [
     "PhantomError",
     "PhantomOptionError",
     "ReviewError",
+    "ScoresError",
     "SplitLeak",
 ]
 
@@ -78,6 +80,10 @@ class OneClass(DataError):
 
 class MaskError(DataError):
     """A mask is missing, unreadable, or of another size, frame or place than its series."""
+
+
+class ScoresError(DataError, ValueError):
+    """Truth and scores that differ in length, or hold what is no truth or no score."""
 
 
 class ReviewError(DataError):

@@ -30,7 +30,7 @@ from ichtrain.phantom.options import (
 from ichtrain.phantom.recipe import HeadRecipe, head_from_rng
 from ichtrain.phantom.scanner import ScannerRecipe, acquired, scanner_from_options
 from ichtrain.phantom.scene import AIR_HU, Scene, scene_from_points
-from ichtrain.phantom.shell import BaseMaps, base_maps_from_head, depth_from_points
+from ichtrain.phantom.shell import BaseMaps, base_maps_from_head
 from ichtrain.phantom.skull import paint_outside
 from ichtrain.phantom.spaces import spaces_from_scene
 
@@ -38,6 +38,7 @@ WORK_MATRIX = 256
 """Anatomy is painted at most this fine (about 0.9 mm, a soft kernel's resolution)."""
 PREVIEW_MATRIX = 80
 MOST_ATTEMPTS = 8
+MOST_PREVIEWS = 4
 LABEL_SHARE = 0.4
 """A voxel is labelled when this share of it is blood: thin blood shows before it fills half."""
 
@@ -87,7 +88,7 @@ def _rendered(
         scanner.pixel_spacing_mm * options.matrix,
         options.slices,
         spacing,
-        3 if spacing > 6.0 else 2 if spacing > 1.2 else 1,
+        3 if spacing > 7.6 else 2 if spacing > 1.2 else 1,
     )
     shape = (options.slices, options.matrix, options.matrix)
     hu = np.empty(shape, np.int16)
@@ -95,7 +96,7 @@ def _rendered(
     intracranial = np.empty(shape, np.bool_)
     for index in range(options.slices):
         tissue, blood, cavity = _slice(patient, scanner, work, index)
-        hu[index] = acquired(tissue, cavity, scanner, options.matrix, rng)
+        hu[index] = acquired(tissue, cavity, scanner, index, options.matrix, rng)
         label[index] = _labels(blood, options.matrix)
         intracranial[index] = _resized(cavity, options.matrix) > 0.5
     label[~intracranial] = Lesion.NONE
@@ -165,8 +166,7 @@ def _slice(
 
 
 def _scene(patient: Patient, points: SlicePoints) -> Scene:
-    depth, radius = depth_from_points(patient.head, points)
-    return scene_from_points(patient.head, patient.base, patient.noise, points, depth, radius)
+    return scene_from_points(patient.head, patient.base, patient.noise, points)
 
 
 def _paint_cavity(scene: Scene, patient: Patient, tissue: bool) -> None:
@@ -199,9 +199,9 @@ def _tune_sizes(patient: Patient, scanner: ScannerRecipe, options: PhantomOption
         1,
     )
     patient.sizes.update({lesion.subtype: 1.0 for lesion in patient.lesions})
-    every = max(1, options.slices // 24)
+    every = max(1, options.slices // 12)
     voxel_ml = (layout.fov_mm / PREVIEW_MATRIX) ** 2 * layout.spacing_mm * every / 1000.0
-    for _ in range(MOST_ATTEMPTS):
+    for _ in range(MOST_PREVIEWS):
         found = dict.fromkeys(SUBTYPES, 0.0)
         for index in range(0, options.slices, every):
             plane = plane_from_layout(patient.head, scanner, layout, index, 0.0)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ichtrain.phantom.fields import SlicePoints, Window
 from ichtrain.phantom.recipe import HeadRecipe
 from ichtrain.phantom.scanner import ScannerRecipe
-from ichtrain.phantom.shell import depth_from_points
+from ichtrain.phantom.shell import surfaces_from_points
 
 Vector64 = npt.NDArray[np.float64]
 
@@ -60,8 +60,8 @@ class Plane:
         """The pixel rectangle that holds the head, or None where the slice misses it."""
         step = max(1, self.matrix // 64)
         whole = (slice(0, self.matrix), slice(0, self.matrix))
-        depth, _ = depth_from_points(head, self.points(whole, step))
-        near = depth > -(1.5 * head.skull_mm + 3.0 * head.scalp_mm + 6.0)
+        surfaces = surfaces_from_points(head, self.points(whole, step), None)
+        near = surfaces.hull_mm > -(1.5 * head.skull_mm + 3.0 * head.scalp_mm + 10.0)
         if not near.any():
             return None
         spans = []

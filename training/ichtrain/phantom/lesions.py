@@ -15,6 +15,9 @@ from ichtrain.phantom.options import LARGEST_SMALL_ML, SUBTYPES, Lesion
 from ichtrain.phantom.recipe import HeadRecipe
 from ichtrain.phantom.scene import Scene
 
+HALF_WIDTH_MM, HALF_LENGTH_MM, HEIGHT_MM = 68.0, 88.0, 76.0
+"""Half axes of the brain in the atlas's frame, in which bleeds are placed."""
+
 _VOLUME_ML: dict[Lesion, tuple[float, float]] = {
     Lesion.SDH: (3.0, 130.0),
     Lesion.SAH: (1.5, 40.0),
@@ -73,7 +76,7 @@ def _lesion(
     subtype: Lesion, volume_ml: float, head: HeadRecipe, rng: np.random.Generator, key: int
 ) -> LesionRecipe:
     side = float(rng.choice((-1.0, 1.0)))
-    hu = float(rng.uniform(54.0, 80.0))
+    hu = float(rng.uniform(50.0, 84.0))
     mixed = 0.0
     style = {Lesion.SAH: "sulcal", Lesion.IPH: "deep", Lesion.IVH: "layer"}.get(subtype, "convex")
     draw = rng.random()
@@ -81,14 +84,15 @@ def _lesion(
     if subtype is Lesion.SDH:
         style = "falx" if draw < 0.12 else "tentorium" if draw < 0.2 else "convex"
         spread = float(rng.uniform(0.55, 1.25)) * min(1.0, 0.35 + volume_ml / 18.0)
-        if style == "convex" and rng.random() < 0.25:
-            hu, mixed = float(rng.uniform(50.0, 64.0)), float(rng.uniform(8.0, 22.0))
+        if style == "convex" and rng.random() < 0.4:
+            # Mixed, isodense and older collections: seen by the form and by what they press on.
+            hu, mixed = float(rng.uniform(34.0, 64.0)), float(rng.uniform(0.0, 22.0))
     elif subtype is Lesion.EDH:
         spread = float(rng.uniform(0.8, 1.2)) * 0.27 * float(np.cbrt(volume_ml / 8.0))
     elif subtype is Lesion.SAH:
         style = "cistern" if draw < 0.4 else "sulcal"
         spread = float(rng.uniform(0.8, 1.2)) * 24.0 * float(np.cbrt(volume_ml / 6.0))
-        hu = float(rng.uniform(52.0, 72.0))
+        hu = float(rng.uniform(46.0, 74.0))
     elif subtype is Lesion.IPH:
         style = "deep" if draw < 0.45 else "lobar" if draw < 0.85 else "fossa"
     elif subtype is Lesion.IVH:
@@ -125,7 +129,7 @@ def _centre(
             place = (rng.uniform(12, 30), rng.uniform(-12, 16), rng.uniform(-2, 14))
         elif style == "lobar":
             angle, height = rng.uniform(-1.2, 1.2), rng.uniform(-8, 48)
-            flat = np.sqrt(max(0.2, 1.0 - (max(height, 0.0) / head.height_mm) ** 2))
+            flat = np.sqrt(max(0.2, 1.0 - (max(height, 0.0) / HEIGHT_MM) ** 2))
             place = (flat * 42.0 * np.cos(angle) + 4.0, flat * 56.0 * np.sin(angle) + 2.0, height)
         else:
             place = (rng.uniform(4, 32), rng.uniform(34, 56), rng.uniform(-44, -28))
@@ -135,9 +139,9 @@ def _centre(
             return side * float(rng.uniform(0, 16)), float(rng.uniform(-16, -2)), -13.0
         azimuth, elevation = rng.uniform(-1.3, 1.3), rng.uniform(0.0, 1.1)
         return (
-            side * float(head.half_width_mm * np.cos(elevation) * np.cos(azimuth)),
-            float(head.half_front_mm * np.cos(elevation) * np.sin(azimuth)),
-            float(head.height_mm * np.sin(elevation)),
+            side * float(HALF_WIDTH_MM * np.cos(elevation) * np.cos(azimuth)),
+            float(HALF_LENGTH_MM * np.cos(elevation) * np.sin(azimuth)),
+            float(HEIGHT_MM * np.sin(elevation)),
         )
     if subtype is Lesion.IVH:
         return side * 15.0, float(rng.uniform(0, 40)), float(rng.uniform(8, 18))
@@ -149,7 +153,7 @@ def _centre(
 
 def sheet_from_lesion(scene: Scene, lesion: LesionRecipe, size: float) -> Field:
     """Thickness (mm) of extra-axial blood under the inner table: crescent or biconvex lens."""
-    points = scene.points
+    points = scene.anatomy
     if lesion.style != "convex":
         return np.zeros_like(scene.hu)
     length = np.sqrt(points.x**2 + points.y**2 + points.z**2) + np.float32(1.0)
@@ -180,7 +184,7 @@ def opening_from_lesion(scene: Scene, lesion: LesionRecipe, size: float) -> Fiel
 
 def _reach(scene: Scene, lesion: LesionRecipe, size: float) -> Field:
     """Soft ball of influence of subarachnoid blood, ragged by noise."""
-    points, centre = scene.points, lesion.centre
+    points, centre = scene.anatomy, lesion.centre
     distance = np.sqrt(
         (points.x - centre[0]) ** 2 + (points.y - centre[1]) ** 2 + (points.z - centre[2]) ** 2
     )
@@ -191,7 +195,7 @@ def _reach(scene: Scene, lesion: LesionRecipe, size: float) -> Field:
 def shift_from_lesions(scene: Scene, lesions: list[LesionRecipe]) -> Field:
     """Displacement (mm) of the brain along x: greatest in the middle, none at the skull."""
     shift = sum(lesion.shift_mm for lesion in lesions)
-    room = np.clip(1.0 - scene.radius**2, 0.0, 1.0) * np.exp(-(((scene.points.z - 10) / 45) ** 2))
+    room = np.clip(1.0 - scene.radius**2, 0.0, 1.0) * np.exp(-(((scene.anatomy.z - 10) / 45) ** 2))
     result: Field = (shift * room).astype(np.float32)
     return result
 
@@ -223,7 +227,7 @@ def paint_blood(scene: Scene, lesion: LesionRecipe, size: float, sheet_mm: Field
 
 def _dural_sheet(scene: Scene, lesion: LesionRecipe, size: float) -> Field:
     """Subdural blood along the falx or on the tentorium."""
-    points, head = scene.points, scene.head
+    points, head = scene.anatomy, scene.head
     thick = float(size) ** 0.6 * (1.6 + lesion.target_ml**0.45)
     extent = min(1.3, 0.55 * lesion.target_ml**0.25)
     slow = 1.0 + 0.3 * scene.smooth_noise(12.0, key=lesion.key)
@@ -235,7 +239,7 @@ def _dural_sheet(scene: Scene, lesion: LesionRecipe, size: float) -> Field:
         height = side - 0.5 * head.falx_mm
     else:
         reach = np.hypot((side - 30.0) / 28.0, (points.y - 42.0) / 26.0)
-        roof = head.tent_apex_mm - 0.42 * np.abs(points.x) - 0.28 * np.maximum(points.y - 22, 0)
+        roof = head.tent_apex_mm - 0.48 * np.abs(points.x) - 0.45 * np.maximum(points.y - 25, 0)
         height = points.z - roof
     reach = reach / extent
     local = thick * slow * np.sqrt(np.clip(1.15 - reach**2, 0.0, 1.0))
@@ -246,7 +250,7 @@ def _dural_sheet(scene: Scene, lesion: LesionRecipe, size: float) -> Field:
 
 def _haematoma(scene: Scene, lesion: LesionRecipe, size: float) -> Field:
     """Irregular ellipsoid in the brain, with an oedema rim painted under it."""
-    points, grow = scene.points, float(np.cbrt(size))
+    points, grow = scene.anatomy, float(np.cbrt(size))
     a, b, c = (axis * grow for axis in lesion.axes)
     cx, cy, cz = lesion.centre
     radius = np.sqrt(
@@ -255,7 +259,7 @@ def _haematoma(scene: Scene, lesion: LesionRecipe, size: float) -> Field:
     mean = float(np.cbrt(a * b * c))
     ragged = 0.14 * scene.smooth_noise(max(3.0, 0.4 * mean), key=lesion.key)
     distance = (radius - 1.0 + ragged) * mean
-    room = scene.cavity * inside(1.0 - scene.depth_mm) * inside(1.0 - scene.above_floor_mm)
+    room = scene.cavity * inside(1.0 - scene.depth_mm)
     if lesion.oedema_mm > 0.5:
         rim = inside(distance - lesion.oedema_mm, 4.0) * room * (1.0 - scene.ventricle)
         scene.hu -= 9.0 * rim * (scene.hu > 22.0) * (scene.hu < 46.0)
@@ -265,7 +269,7 @@ def _haematoma(scene: Scene, lesion: LesionRecipe, size: float) -> Field:
 
 def _intraventricular(scene: Scene, lesion: LesionRecipe, size: float) -> Field:
     """Blood in the ventricles: lying behind a level, or a cast round a centre."""
-    points = scene.points
+    points = scene.anatomy
     if lesion.style == "layer":
         level = 48.0 - 22.0 * float(np.cbrt(lesion.target_ml * size)) + 4.0
         held = inside(level - points.y, 3.0)

@@ -16,6 +16,18 @@ _HEAD_MM = 150.0
 
 
 @dataclass(frozen=True)
+class Metal:
+    """A clip, plate, electrode or filling: its place as a share of the image, size and streaks."""
+
+    row: float
+    column: float
+    radius_mm: float
+    first_slice: int
+    last_slice: int
+    streak_hu: float
+
+
+@dataclass(frozen=True)
 class ScannerRecipe:
     """How one head was scanned; `table_step_mm` is the distance between slices along z."""
 
@@ -32,6 +44,7 @@ class ScannerRecipe:
     gain: float
     motion_mm: float
     headrest: Field
+    metal: Metal | None
 
     @property
     def table_step_mm(self) -> float:
@@ -42,13 +55,15 @@ class ScannerRecipe:
 def scanner_from_options(options: PhantomOptions, rng: np.random.Generator) -> ScannerRecipe:
     """Draw the scan; what the options give is kept."""
     pixel = rng.uniform(0.42, 0.52) * 512.0 / options.matrix
-    few = rng.uniform(4.0, 5.2)
+    few = rng.uniform(4.0, 7.5)
     spacing = (
         few
         if options.slices * few <= _HEAD_MM * 1.15
-        else (_HEAD_MM * rng.uniform(0.97, 1.1) / options.slices)
+        else (_HEAD_MM * rng.uniform(0.97, 1.15) / options.slices)
     )
-    tilt = 0.0 if rng.random() < 0.55 else float(rng.uniform(-12.0, 20.0))
+    if options.slices * spacing > _HEAD_MM and rng.random() < 0.1:
+        spacing *= rng.uniform(0.2, 0.6)  # thin slices over a part of the head
+    tilt = 0.0 if rng.random() < 0.5 else float(rng.uniform(-14.0, 24.0))
     kernel = "sharp" if rng.random() < 0.15 else "soft"
     kernel = options.kernel or kernel
     spacing = options.slice_spacing_mm or spacing
@@ -61,16 +76,31 @@ def scanner_from_options(options: PhantomOptions, rng: np.random.Generator) -> S
         pixel_spacing_mm=float(round(pixel, 6)),
         slice_spacing_mm=float(round(spacing, 4)),
         tilt_degrees=float(round(tilt, 3)),
-        centre_z_mm=float(14.0 + rng.normal(0.0, 4.0)),
+        centre_z_mm=float(8.0 + rng.normal(0.0, 8.0)),
         kernel=kernel,
         noise_hu=noise * (1.7 if kernel == "sharp" else 1.0),
         grain_pixels=float(grain),
         streak_hu=float(rng.uniform(0.0, 9.0)),
-        cupping_hu=float(rng.uniform(0.0, 11.0)),
-        offset_hu=float(rng.normal(0.0, 1.2)),
-        gain=float(rng.normal(1.0, 0.012)),
+        cupping_hu=float(rng.uniform(2.0, 45.0)),
+        offset_hu=float(rng.uniform(-7.0, 9.0)),
+        gain=float(rng.normal(1.0, 0.02)),
         motion_mm=float(rng.uniform(1.0, 3.0)) if rng.random() < 0.08 else 0.0,
         headrest=_headrest(fov, rng),
+        metal=_metal(options.slices, rng) if rng.random() < 0.12 else None,
+    )
+
+
+def _metal(slices: int, rng: np.random.Generator) -> Metal:
+    """A piece of metal somewhere in or on the head, over a few slices."""
+    first = int(rng.integers(0, slices))
+    angle, away = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(0.05, 0.36)
+    return Metal(
+        row=float(0.5 + away * np.sin(angle)),
+        column=float(0.5 + 0.8 * away * np.cos(angle)),
+        radius_mm=float(rng.uniform(0.7, 4.0)),
+        first_slice=first,
+        last_slice=first + int(rng.integers(0, 5)),
+        streak_hu=float(rng.uniform(8.0, 90.0)),
     )
 
 
@@ -96,10 +126,11 @@ def acquired(
     tissue_hu: Field,
     cavity: Field,
     scanner: ScannerRecipe,
+    index: int,
     matrix: int,
     rng: np.random.Generator,
 ) -> npt.NDArray[np.int16]:
-    """One reconstructed slice, int16 HU [matrix, matrix], from mean tissue HU."""
+    """Slice `index` as reconstructed, int16 HU [matrix, matrix], from mean tissue HU."""
     size = tissue_hu.shape[0]
     rest = scanner.headrest if size == 256 else upsampled(scanner.headrest, (size, size))
     hu = np.maximum(tissue_hu, rest)
@@ -108,6 +139,8 @@ def acquired(
         hu = 0.6 * hu + 0.4 * np.roll(hu, int(rng.choice((-1, 1))) * step, axis=1)
     bone = np.clip(hu - 250.0, 0.0, 1200.0)
     hu = hu + _beam_hardening(bone, cavity, scanner, rng)
+    if scanner.metal and scanner.metal.first_slice <= index <= scanner.metal.last_slice:
+        hu = _with_metal(hu, scanner.metal, scanner.pixel_spacing_mm * matrix / size, rng)
     # Only soft tissue is sharpened: at the skull both steps would ring by hundreds of HU.
     soft = np.clip(hu, -60.0, 130.0)
     dense = hu - soft
@@ -122,6 +155,20 @@ def acquired(
     crowded = 1.0 + 2.0 * float(np.mean(bone > 0) ** 1.0)
     hu += _noise(scanner, matrix, crowded, rng)
     result: npt.NDArray[np.int16] = np.rint(np.clip(hu, -1024.0, 3071.0)).astype(np.int16)
+    return result
+
+
+def _with_metal(hu: Field, metal: Metal, pixel_mm: float, rng: np.random.Generator) -> Field:
+    """The metal itself, and bright and dark rays that fade with the distance from it."""
+    size = hu.shape[0]
+    axis = np.arange(size, dtype=np.float32)
+    down, across = axis[:, None] - metal.row * size, axis[None, :] - metal.column * size
+    away_mm = np.hypot(down, across) * pixel_mm
+    rays = ndimage.gaussian_filter1d(rng.standard_normal(720), rng.uniform(1.5, 6.0), mode="wrap")
+    turn = ((np.arctan2(down, across) / (2.0 * np.pi) + 0.5) * 719.0).astype(np.intp)
+    streak = metal.streak_hu * (rays / rays.std())[turn] * np.exp(-away_mm / 45.0)
+    result: Field = (hu + streak * (hu > -500.0)).astype(np.float32)
+    result[away_mm < metal.radius_mm] = 3071.0
     return result
 
 

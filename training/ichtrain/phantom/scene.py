@@ -9,9 +9,10 @@ import numpy as np
 from ichtrain.phantom.fields import Field, NoiseVolume, SlicePoints, Window, inside, upsampled
 from ichtrain.phantom.options import Lesion
 from ichtrain.phantom.recipe import HeadRecipe
-from ichtrain.phantom.shell import BaseMaps
+from ichtrain.phantom.shell import BaseMaps, Surfaces, surfaces_from_points
 
 AIR_HU = -1000.0
+FORAMEN_MM = -62.0
 
 
 @dataclass
@@ -21,10 +22,8 @@ class Scene:
     head: HeadRecipe
     points: SlicePoints
     noise: NoiseVolume
-    depth_mm: Field
-    radius: Field
-    above_floor_mm: Field
-    floor_bone_mm: Field
+    surfaces: Surfaces
+    base_bone_mm: Field
     hu: Field
     cavity: Field
     ventricle: Field = field(init=False)
@@ -34,6 +33,21 @@ class Scene:
     def __post_init__(self) -> None:
         self.ventricle = np.zeros_like(self.hu)
         self.subarachnoid = np.zeros_like(self.hu)
+
+    @property
+    def anatomy(self) -> SlicePoints:
+        """The points as the atlas knows them."""
+        return self.surfaces.anatomy
+
+    @property
+    def depth_mm(self) -> Field:
+        """Depth under the inner table, negative outside."""
+        return self.surfaces.depth_mm
+
+    @property
+    def radius(self) -> Field:
+        """0 in the middle of the head, 1 at the inner table."""
+        return self.surfaces.radius
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -80,18 +94,11 @@ class Scene:
 
 
 def scene_from_points(
-    head: HeadRecipe,
-    base: BaseMaps,
-    noise: NoiseVolume,
-    points: SlicePoints,
-    depth_mm: Field,
-    radius: Field,
+    head: HeadRecipe, base: BaseMaps, noise: NoiseVolume, points: SlicePoints
 ) -> Scene:
     """An unpainted slice: air everywhere, with the cavity known."""
-    floor, bone = base.at(points)
-    above = points.z - floor
-    cavity = inside(-depth_mm) * inside(-above)
+    surfaces = surfaces_from_points(head, points, noise)
     # The spinal canal is not intracranial: the foramen magnum ends the cavity.
-    cavity *= inside(head.floor_shift_mm - 62.0 - points.z)
+    cavity = inside(-surfaces.depth_mm) * inside(FORAMEN_MM - surfaces.anatomy.z)
     hu = np.full_like(points.x, AIR_HU)
-    return Scene(head, points, noise, depth_mm, radius, above, bone, hu, cavity)
+    return Scene(head, points, noise, surfaces, base.at(points), hu, cavity)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ichtrain.phantom.fields import Field, Vector, blend, ellipsoid_distance, inside
-from ichtrain.phantom.scene import AIR_HU, Scene
+from ichtrain.phantom.scene import AIR_HU, FORAMEN_MM, Scene
+
+VAULT_MM = -16.0
+"""Height under which face and neck begin."""
 
 # Air spaces and orbits on the right side's mirror: centre, half axes, share of air.
 _AIR: tuple[tuple[Vector, Vector, float], ...] = (
@@ -18,61 +21,79 @@ _AIR: tuple[tuple[Vector, Vector, float], ...] = (
 
 
 def paint_outside(scene: Scene) -> None:
-    """Scalp, vault and, where the slice is low, the face."""
-    head = scene.head
+    """Scalp, vault and, where the slice is low, the face and the neck."""
+    head, z = scene.head, scene.anatomy.z
     bumps = scene.smooth_noise(14.0, key=1)
-    skull_mm = head.skull_mm * (1.0 + 0.13 * bumps)
+    skull_mm = head.skull_mm * (1.0 + 0.06 * bumps)
     scalp_mm = head.scalp_mm * (1.0 + 0.2 * bumps)
     height = -scene.depth_mm
-    low = np.clip((-10.0 - scene.points.z) / 40.0, 0.0, 1.0)
+    outer = -scene.surfaces.hull_mm - skull_mm
+    low = np.clip((-10.0 - z) / 40.0, 0.0, 1.0)
     scalp_mm = scalp_mm * (1.0 + 0.9 * low * np.abs(scene.points.x) / 70.0)
-    _paint_scalp(scene, height, skull_mm, scalp_mm, low)
+    _paint_scalp(scene, outer - scalp_mm, low)
     grain = scene.smooth_noise(2.0, key=2)
-    if float(scene.points.z.min()) < 0.0:
-        _paint_below(scene, height, skull_mm, grain)
-    bone = _bone_hu(scene, height, skull_mm, grain)
-    shell = inside(height - skull_mm) * inside(-(scene.above_floor_mm + scene.floor_bone_mm))
-    blend(scene.hu, shell, bone)
-    if float(scene.points.z.min()) < 10.0:
+    if float(z.min()) < 0.0:
+        _paint_below(scene, outer, grain)
+    # Above the base the skull is all that lies between the cavity and the hull's outside; below
+    # it bone follows the cavity, as thick as the base is there.
+    vault = inside(outer) * inside(VAULT_MM - z, 8.0)
+    shell = np.maximum(vault, inside(height - scene.base_bone_mm) * inside(outer - 2.0))
+    shell *= inside(FORAMEN_MM - 4.0 - z)
+    blend(scene.hu, shell, _bone_hu(scene, height, height - outer, grain))
+    if head.craniotomy_radius > 0.0:
+        _open_vault(scene, vault)
+    if float(z.min()) < 10.0:
         _paint_air_spaces(scene, grain)
 
 
-def _paint_scalp(scene: Scene, height: Field, skull_mm: Field, scalp_mm: Field, low: Field) -> None:
+def _open_vault(scene: Scene, vault: Field) -> None:
+    """A burr hole, a missing flap, or a flap laid back with a gap round it: a hard negative."""
+    head, points = scene.head, scene.anatomy
+    length = np.sqrt(points.x**2 + points.y**2 + points.z**2) + np.float32(1.0)
+    toward = head.craniotomy_direction
+    cosine = (points.x * toward[0] + points.y * toward[1] + points.z * toward[2]) / length
+    away_mm = (np.arccos(np.clip(cosine, -1.0, 1.0)) - head.craniotomy_radius) * 75.0
+    laid_back = head.craniotomy_hu > 100.0
+    hole = inside(np.abs(away_mm) - 1.5) if laid_back else inside(away_mm)
+    blend(scene.hu, hole * vault, 30.0 if laid_back else head.craniotomy_hu)
+
+
+def _paint_scalp(scene: Scene, beyond: Field, low: Field) -> None:
     head = scene.head
-    outer = height - skull_mm - scalp_mm
     muscle = np.clip(1.6 * low + 0.5 - 0.02 * np.abs(scene.points.y) - 0.02 * scene.points.z, 0, 1)
     tissue = head.fat_hu + (head.muscle_hu - head.fat_hu) * muscle
-    blend(scene.hu, inside(outer), tissue.astype(np.float32))
-    blend(scene.hu, inside(np.abs(outer + 1.0) - 1.0), 35.0)
+    blend(scene.hu, inside(beyond), tissue.astype(np.float32))
+    blend(scene.hu, inside(np.abs(beyond + 1.0) - 1.0), 35.0)
 
 
-def _bone_hu(scene: Scene, height: Field, skull_mm: Field, grain: Field) -> Field:
+def _bone_hu(scene: Scene, height: Field, thickness: Field, grain: Field) -> Field:
     """Compact tables around a spongy middle."""
     head = scene.head
-    within = np.minimum(height, skull_mm - height)
+    within = np.minimum(height, thickness - height)
     spongy = inside(head.table_mm - within)
     diploe = head.diploe_hu + 170.0 * grain
     bone: Field = head.bone_hu + 60.0 * grain + spongy * (diploe - head.bone_hu)
     return bone
 
 
-def _paint_below(scene: Scene, height: Field, skull_mm: Field, grain: Field) -> None:
+def _paint_below(scene: Scene, outer: Field, grain: Field) -> None:
     """Muscle, fat and facial bone under the skull base."""
-    head = scene.head
+    head, points = scene.head, scene.anatomy
     texture = scene.smooth_noise(4.5, key=3)
     muscle = np.clip(0.6 + 1.5 * texture, 0.0, 1.0)
     tissue = head.fat_hu + (head.muscle_hu - head.fat_hu) * muscle
-    front = np.clip((5.0 - scene.points.y) / 25.0, 0.0, 1.0)
+    front = np.clip((5.0 - points.y) / 25.0, 0.0, 1.0)
     bone = inside(np.abs(texture + 0.3) * 4.0 - 1.1) * front * (grain > -0.6)
     tissue += bone * (0.55 * head.bone_hu - tissue)
-    below = inside(scene.above_floor_mm) * inside(height - skull_mm)
+    below = inside(points.z - VAULT_MM, 8.0) * inside(outer) * (1.0 - scene.cavity)
     blend(scene.hu, below, tissue.astype(np.float32))
-    canal = np.hypot(scene.points.x / 14.0, (scene.points.y - 24.0) / 16.0)
-    vertebra = inside((canal - 1.45) * 14.0) * inside(scene.points.z + 64.0 - head.floor_shift_mm)
+    canal = np.hypot(points.x / 14.0, (points.y - 22.0) / 16.0)
+    spine = inside(points.z - FORAMEN_MM) * inside(outer)
+    vertebra = inside((canal - 1.45) * 14.0) * spine
     blend(scene.hu, vertebra, 0.6 * head.bone_hu + 150.0 * grain)
-    blend(scene.hu, inside((canal - 0.95) * 14.0) * inside(height), head.csf_hu + 6.0)
-    cord = np.hypot(scene.points.x, scene.points.y - 22.0) - 6.5
-    blend(scene.hu, inside(cord) * inside(height), head.white_hu)
+    blend(scene.hu, inside((canal - 0.95) * 14.0) * spine, head.csf_hu + 6.0)
+    cord = np.hypot(points.x, points.y - 20.0) - 6.5
+    blend(scene.hu, inside(cord) * spine, head.white_hu)
 
 
 def _paint_air_spaces(scene: Scene, cells: Field) -> None:
@@ -87,7 +108,7 @@ def _paint_air_spaces(scene: Scene, cells: Field) -> None:
         _paint_air(scene, canal, (16.0, 3.5, 3.5), 0.9, cells, outside)
         if head.frontal_sinus > 0.35:
             size = head.frontal_sinus
-            frontal = (side * 11.0, -head.half_front_mm - 0.4 * head.skull_mm, -14.0)
+            frontal = (side * 11.0, -94.0, -12.0)
             _paint_air(scene, frontal, (10 * size, 3.2, 9 * size), 1.0, cells, outside)
 
 
@@ -99,10 +120,10 @@ def _paint_air(
     cells: Field,
     outside: Field,
 ) -> None:
-    window = scene.points.window(centre, max(axes) + 2.0)
+    window = scene.anatomy.window(centre, max(axes) + 2.0)
     if window is None:
         return
-    distance = ellipsoid_distance(scene.points, window, centre, axes)
+    distance = ellipsoid_distance(scene.anatomy, window, centre, axes)
     # A share below 1 leaves walls between cells where the noise is low.
     threshold = 1.6 * (1.0 - 2.0 * share) if share < 1.0 else -9.0
     open_cells: Field = np.clip(2.5 * (cells[window] - threshold), 0.0, 1.0)
@@ -121,7 +142,7 @@ def _paint_orbit(scene: Scene, side: float) -> None:
         ((side * 32.0, -74.0, -38.0), (11.0, 11.0, 11.0), 10.0),
         ((side * 32.0, -83.0, -38.0), (4.5, 2.0, 4.5), 75.0),
     ):
-        window = scene.points.window(centre, max(axes) + 2.0)
+        window = scene.anatomy.window(centre, max(axes) + 2.0)
         if window is not None:
-            distance = ellipsoid_distance(scene.points, window, centre, axes)
+            distance = ellipsoid_distance(scene.anatomy, window, centre, axes)
             blend(scene.hu[window], inside(distance) * outside[window], hu)
