@@ -88,14 +88,17 @@ def _strip_paths(model: Any) -> None:
 
 
 def _check_contract(model: Any, member: Member) -> None:
-    grid = member.options.grid
+    grid, names = member.options.grid, output_names(member.options)
     expected = {
         tensor.name: list(tensor.shape)
-        for tensor in (
-            hu_tensor(grid),
-            *member_outputs(grid, with_brain=member.options.with_brain),
-        )
+        for tensor in (hu_tensor(grid), *member_outputs(grid, with_brain=True))
+        if tensor.name in ("HU", *names)
     }
+    found = tuple(value.name for value in model.graph.output)
+    if found != names:
+        raise IchExportError(
+            f"The exporter gives {', '.join(found)}; the contract wants {', '.join(names)}."
+        )
     for value in (*model.graph.input, *model.graph.output):
         dims = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         if dims[1:] != expected.get(value.name):

@@ -1,7 +1,8 @@
 """Trained module <-> safetensors; no pickle is ever loaded.
 
-Weights leave training once: batch norms folded into their convolutions and every number rounded
-to FP16, so that torch, ONNX and every engine start from the very same values.
+Weights leave training once: batch norms folded into their convolutions (those that follow none
+become a scale and a shift) and every number rounded to FP16, so that torch, ONNX and every engine
+start from the very same values.
 """
 
 from __future__ import annotations
@@ -14,30 +15,40 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ichcore.grid import Grid
 from ichexport.errors import IchExportError
+from ichexport.files import written_whole
+from ichexport.folding import fold_batch_norms
 from ichexport.members import Member, MemberOptions
 
 _OPTIONS_KEY = "member_options"
 
 
 def released_from_trained(member: Member) -> Member:
-    """A copy in eval mode with folded batch norms and FP16-representable values."""
-    released = copy.deepcopy(member).eval()
-    for sequence in [m for m in released.modules() if isinstance(m, nn.Sequential)]:
-        _fold_batch_norms(sequence)
+    """A copy in eval mode with folded batch norms and FP16-representable values.
+
+    Raises `IchExportError` where a value is not finite, or too large for FP16.
+    """
+    released = copy.deepcopy(member).cpu().eval()
+    fold_batch_norms(released)
     with torch.no_grad():
-        for tensor in released.state_dict().values():
+        for name, tensor in released.state_dict().items():
             if tensor.is_floating_point():
                 tensor.copy_(tensor.half().float())
+                if not torch.isfinite(tensor).all():
+                    raise IchExportError(
+                        f"{name} holds values that are not finite or no FP16; the training "
+                        "diverged. Train again with a lower learning rate."
+                    )
     return released
 
 
 def weights_to_file(member: Member, path: Path) -> str:
-    """Write a released member as safetensors (FP16) with its options; gives its SHA-256."""
+    """Write a released member as safetensors (FP16) with its options; gives its SHA-256.
+
+    The file appears whole or not at all; raises `IchExportError` where it cannot be written.
+    """
     from safetensors.torch import save
 
     state = {
@@ -45,8 +56,7 @@ def weights_to_file(member: Member, path: Path) -> str:
         for name, tensor in member.state_dict().items()
     }
     blob = save(state, metadata={_OPTIONS_KEY: json.dumps(asdict(member.options), sort_keys=True)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(blob)
+    written_whole(path, blob)
     return hashlib.sha256(blob).hexdigest()
 
 
@@ -63,7 +73,7 @@ def member_from_file(path: Path) -> Member:
     except (OSError, SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
         why = str(error).partition("\n")[0]
         raise IchExportError(
-            f"{path} holds no member weights ({why}); make them with `ichtrain starter`."
+            f"{path} holds no member weights ({why}); make them with `ichtrain fit`."
         ) from error
     return member
 
@@ -77,14 +87,5 @@ def _folded_member(fields: dict[str, Any]) -> Member:
         }
     )
     member = Member(options).eval()
-    for sequence in [m for m in member.modules() if isinstance(m, nn.Sequential)]:
-        _fold_batch_norms(sequence)
+    fold_batch_norms(member)
     return member
-
-
-def _fold_batch_norms(sequence: nn.Sequential) -> None:
-    for index in range(len(sequence) - 1):
-        convolution, norm = sequence[index], sequence[index + 1]
-        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            sequence[index] = fuse_conv_bn_eval(convolution, norm)
-            sequence[index + 1] = nn.Identity()
