@@ -52,6 +52,7 @@ FOREIGN = {
     "highdicom": ["training/ichtrain/data/masks.py"],
     "grpc": ["client/ichclient/readiness.py", "client/ichclient/transport.py"],
     "nibabel": ["training/ichtrain/data/masks.py"],
+    "matplotlib": ["training/ichtrain/review/plot.py"],
     "numpy": ["*"],
     "onnx": ["export/ichexport/graph.py"],
     "onnxruntime": ["export/ichexport/engines.py"],
@@ -73,8 +74,22 @@ FOREIGN = {
         "training/ichtrain/phantom/dicom.py",
     ],
     "rich": ["cli.py", "*_cli.py", "client/ichclient/terminal.py"],
+    "sklearn": [
+        "training/ichtrain/evaluate/roc.py",
+        "training/ichtrain/statistics/calibration.py",
+    ],
+    "statsmodels": [
+        "training/ichtrain/review/agreement.py",
+        "training/ichtrain/statistics/calibration.py",
+        "training/ichtrain/statistics/intervals.py",
+    ],
     "safetensors": ["export/ichexport/weights.py"],
-    "scipy": ["training/ichtrain/ensemble.py", "training/ichtrain/phantom/*.py"],
+    "scipy": [
+        "training/ichtrain/ensemble.py",
+        "training/ichtrain/evaluate/baseline.py",
+        "training/ichtrain/phantom/*.py",
+        "training/ichtrain/statistics/delong.py",
+    ],
     "threadpoolctl": [
         "training/ichtrain/items.py",
         "training/ichtrain/phantoms.py",
