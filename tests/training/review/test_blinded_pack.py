@@ -16,8 +16,8 @@ from ichtrain.data import LabelledSeries
 from ichtrain.errors import ReviewError
 from ichtrain.review.answers import CAUSES, COLUMNS
 from ichtrain.review.key import ROUNDS, WITH_AI, WITHOUT_AI, Key, key_from_pack
-from ichtrain.review.page import DEMONSTRATION
 from ichtrain.review.pack import Images, write_pack
+from ichtrain.review.page import DEMONSTRATION
 
 from .conftest import SERIES, true_marks, uid
 

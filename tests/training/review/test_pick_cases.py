@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ichtrain.errors import ReviewError
-from ichtrain.review.pick import CONTROL, DIFFICULT, PickOptions, Picked, picked_from_evaluations
+from ichtrain.review.pick import CONTROL, DIFFICULT, Picked, PickOptions, picked_from_evaluations
 
 from .conftest import SCORES, evaluation, is_bleed, uid
 
