@@ -28,15 +28,16 @@ from ichcore.spec import (
     EnsembleSpec,
     MemberSpec,
     OperatingPoint,
-    StudyRule,
     spec_from_json,
     spec_to_json,
 )
 from ichcore.study import Decision, SliceScores, StudyScore, slices_from_combined, study_from_slices
+from ichcore.study_rules import RULE_NAMES, StudyRule
 
 __all__ = [
     "HU_AIR",
     "HU_MAX",
+    "RULE_NAMES",
     "Calibration",
     "Combined",
     "ContractError",

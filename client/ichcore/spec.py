@@ -16,6 +16,7 @@ from typing import Any
 
 from ichcore.errors import ContractError, SpecError
 from ichcore.grid import Grid
+from ichcore.study_rules import StudyRule
 
 CONTRACT_VERSION = 1
 """Version of the wire contract; a spec of another version is refused."""
@@ -76,30 +77,6 @@ class OperatingPoint:
         for value in (self.threshold, self.sensitivity, self.specificity):
             if not 0 <= value <= 1:
                 raise SpecError(f"Operating point '{self.name}' has {value}, outside 0 to 1.")
-
-
-@dataclass(frozen=True)
-class StudyRule:
-    """Slices -> study: a weighted mean over three neighbours, then the maximum."""
-
-    neighbour_weights: tuple[float, float, float] = (0.25, 0.5, 0.25)
-    minimum_coverage_mm: float = 80.0
-    minimum_slices: int = 10
-    minimum_brain_mm2: float = 1000.0
-    maximum_gap_mm: float = 10.5
-    top_slices: int = 5
-
-    def __post_init__(self) -> None:
-        """Refuse weights that are no mean."""
-        weights = self.neighbour_weights
-        if len(weights) != 3 or min(weights) < 0 or not _is_one(sum(weights)):
-            raise SpecError(f"neighbour_weights {weights} must be three numbers with sum 1.")
-        if self.minimum_slices < 1 or self.top_slices < 1:
-            raise SpecError("minimum_slices and top_slices must be at least 1.")
-        for what in ("minimum_coverage_mm", "minimum_brain_mm2", "maximum_gap_mm"):
-            value = getattr(self, what)
-            if not (math.isfinite(value) and value > 0):
-                raise SpecError(f"{what} of the study rule is {value}; it must be above 0.")
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """Slice scores of one series -> study score, volume and decisions.
 
-The rule sees scores and positions only, never pixels, so it runs on the server and anywhere else
-that has the slice scores.
+The rule sees scores, areas and positions, never pixels, so it runs on the server and anywhere
+else that has the slice results.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,7 +16,25 @@ from numpy.typing import NDArray
 
 from ichcore.combine import Combined
 from ichcore.errors import ContractError, NonFiniteError, NoSlicesError, ProvenanceError
-from ichcore.spec import EnsembleSpec, StudyRule
+from ichcore.spec import EnsembleSpec
+from ichcore.study_rules import (
+    CountedSlices,
+    StudyRule,
+    counted_from_brain,
+    member_score_from_counted,
+    score_from_counted,
+    scored_extent_mm,
+    slice_extent_mm,
+)
+
+__all__ = [
+    "Decision",
+    "SliceScores",
+    "StudyScore",
+    "slice_extent_mm",
+    "slices_from_combined",
+    "study_from_slices",
+]
 
 Float32 = NDArray[np.float32]
 
@@ -111,15 +130,30 @@ def study_from_slices(slices: SliceScores, spec: EnsembleSpec) -> StudyScore:
             f"Scores of {slices.member_scores.shape[1]} members came; "
             f"the spec has {len(spec.members)}."
         )
-    smoothed = _smoothed(slices.score, rule)
-    score = float(smoothed.max())
-    coverage_mm = _coverage_mm(slices, rule)
-    covered = coverage_mm >= rule.minimum_coverage_mm and len(smoothed) >= rule.minimum_slices
-    order = np.argsort(-slices.score, kind="stable")[: rule.top_slices]
+    counted = counted_from_brain(slices.brain_mm2, rule)
+    score = score_from_counted(
+        CountedSlices(
+            slices.score[counted],
+            slices.lesion_mm2[counted],
+            scored_extent_mm(slices.position_mm, rule)[counted],
+        ),
+        rule,
+    )
+    coverage_mm = _coverage_mm(slices, rule, among=np.ones_like(counted))
+    # A head is about an ellipsoid: sections of at least the share s of its largest one make up
+    # sqrt(1 - s) of its height. A negative needs that much scored, not only seen.
+    least_scored_mm = rule.minimum_coverage_mm * math.sqrt(1 - rule.minimum_brain_share)
+    covered = (
+        coverage_mm >= rule.minimum_coverage_mm
+        and _coverage_mm(slices, rule, among=counted) >= least_scored_mm
+        and len(slices.score) >= rule.minimum_slices
+    )
+    # Slices that count come first; of equals the lower one.
+    order = np.lexsort((-slices.score, ~counted))[: rule.top_slices]
     return StudyScore(
         score=score,
         member_scores=tuple(
-            float(_smoothed(column, rule).max()) for column in slices.member_scores.T
+            member_score_from_counted(column[counted], rule) for column in slices.member_scores.T
         ),
         lesion_volume_ml=_volume_ml(slices, rule),
         coverage_mm=coverage_mm,
@@ -132,36 +166,13 @@ def study_from_slices(slices: SliceScores, spec: EnsembleSpec) -> StudyScore:
     )
 
 
-def slice_extent_mm(position_mm: Sequence[float] | Float32) -> Float32 | None:
-    """Millimetres that each slice stands for: half the way to either neighbour, shape [n].
-
-    None for a single slice or for repeated positions, which have no spacing.
-    """
-    positions = np.asarray(position_mm, dtype=np.float32)
-    gaps = np.diff(positions)
-    if len(gaps) == 0 or np.any(gaps <= 0):
-        return None
-    return np.asarray(
-        (np.concatenate([gaps[:1], gaps]) + np.concatenate([gaps, gaps[-1:]])) / 2,
-        dtype=np.float32,
-    )
-
-
-def _smoothed(values: Float32, rule: StudyRule) -> Float32:
-    # Edge slices have one neighbour only; the edge is repeated so that a mean stays a mean.
-    padded = np.pad(values.astype(np.float32), 1, mode="edge")
-    below, here, above = (np.float32(weight) for weight in rule.neighbour_weights)
-    mean = below * padded[:-2] + here * padded[1:-1] + above * padded[2:]
-    return np.asarray(np.minimum(mean, np.float32(1)), dtype=np.float32)
-
-
-def _coverage_mm(slices: SliceScores, rule: StudyRule) -> float:
-    """Extent of the slices that show brain, along the slice normal; a hole is not covered."""
+def _coverage_mm(slices: SliceScores, rule: StudyRule, among: NDArray[np.bool_]) -> float:
+    """Extent of the slices `among` [n] that show brain; a hole is not covered."""
     extent_mm = slice_extent_mm(slices.position_mm)
     if extent_mm is None:
         return 0.0
     seen_mm = np.minimum(extent_mm, np.float32(rule.maximum_gap_mm))
-    return float(seen_mm[slices.brain_mm2 >= rule.minimum_brain_mm2].sum())
+    return float(seen_mm[among & (slices.brain_mm2 >= rule.minimum_brain_mm2)].sum())
 
 
 def _volume_ml(slices: SliceScores, rule: StudyRule) -> float | None:

@@ -11,7 +11,17 @@ import pytest
 
 import ichclient.errors
 import ichcore.errors
-from ichcore import HU_AIR, HU_MAX, EnsembleSpec, Grid, MemberSpec, OperatingPoint, StudyRule, wire
+from ichcore import (
+    HU_AIR,
+    HU_MAX,
+    RULE_NAMES,
+    EnsembleSpec,
+    Grid,
+    MemberSpec,
+    OperatingPoint,
+    StudyRule,
+    wire,
+)
 from ichcore.errors import IchError
 from ichcore.spec import CONTRACT_VERSION
 
@@ -94,6 +104,10 @@ def test_every_field_of_the_spec_file_is_named() -> None:
     named = set(re.findall(r"`(\w+)`", " ".join(f"{field} {content}" for field, content in cells)))
     for kind in (EnsembleSpec, MemberSpec, StudyRule, OperatingPoint):
         assert {field.name for field in dataclasses.fields(kind)} <= named
+
+
+def test_every_study_rule_is_described() -> None:
+    assert tuple(cells[0].strip("`") for cells in rows_below("5. Rules")) == RULE_NAMES
 
 
 def test_numbers_in_the_prose_are_those_of_the_code() -> None:
