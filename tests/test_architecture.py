@@ -52,7 +52,7 @@ FOREIGN = {
     "highdicom": ["training/ichtrain/data/masks.py"],
     "grpc": ["client/ichclient/readiness.py", "client/ichclient/transport.py"],
     "nibabel": ["training/ichtrain/data/masks.py"],
-    "matplotlib": ["training/ichtrain/review/plot.py"],
+    "matplotlib": ["training/ichtrain/evaluate/plots.py", "training/ichtrain/review/plot.py"],
     "numpy": ["*"],
     "onnx": ["export/ichexport/graph.py"],
     "onnxruntime": ["export/ichexport/engines.py"],

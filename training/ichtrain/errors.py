@@ -11,6 +11,7 @@ ichcore.errors.IchError
         │   └── SplitLeak (4)        one patient in two splits
         ├── OneClass (4)             data without a positive or without a negative
         ├── MaskError (4)            a mask that is missing or does not fit its series
+        ├── EvaluationError (4)      a bundle and data that do not fit, or a record that is none
         ├── ScoresError (4)          truth and scores that no figure can be made of
         └── ReviewError (4)          an evaluation, a pack or answers that cannot be used
 """
@@ -21,6 +22,7 @@ from ichcore.errors import IchError
 
 __all__ = [
     "DataError",
+    "EvaluationError",
     "IchTrainError",
     "ManifestError",
     "MaskError",
@@ -80,6 +82,10 @@ class OneClass(DataError):
 
 class MaskError(DataError):
     """A mask is missing, unreadable, or of another size, frame or place than its series."""
+
+
+class EvaluationError(DataError):
+    """What is to be judged and the data do not fit, or a record of an evaluation is unusable."""
 
 
 class ScoresError(DataError, ValueError):
