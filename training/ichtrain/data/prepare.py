@@ -27,7 +27,13 @@ from ichtrain.data.masks import Planes, Regions, regions_from_file
 from ichtrain.data.parallel import Progress, outcomes, silent
 from ichtrain.data.prepared import INDEX_FILE, Prepared, PreparedWriter, write_whole
 from ichtrain.data.rows import SliceRow, series_from_rows
-from ichtrain.data.series import LABELS, UNKNOWN, LabelledSeries, lesion_labels
+from ichtrain.data.series import (
+    LABELS,
+    UNKNOWN,
+    VISIBLE_LESION_MM2,
+    LabelledSeries,
+    lesion_labels,
+)
 from ichtrain.data.splits import refuse_leak
 from ichtrain.errors import DataError, ManifestError, MaskError
 
@@ -176,7 +182,7 @@ def _positions_mm(series: Series) -> NDArray[np.float32]:
 
 
 def _blood(work: SeriesWork, regions: Regions | None, series: Series) -> Planes | None:
-    """What is drawn; nothing where the whole series is known to show no blood; else None.
+    """What is drawn; nothing where every slice is known to show no blood; else None.
 
     Raises `MaskError` where a slice is labelled against what is drawn on it.
     """
@@ -187,10 +193,15 @@ def _blood(work: SeriesWork, regions: Regions | None, series: Series) -> Planes 
         known = [of_slice.get(one.SOPInstanceUID, (0, None))[1] for one in series.slices]
         return np.zeros(shape, dtype=np.bool_) if set(known) == {0} else None
     blood = regions.blood
+    pixel_mm2 = float(np.prod(series.pixel_spacing_mm))
     for header, drawn in zip(series.slices, blood, strict=True):
         number, label = of_slice.get(header.SOPInstanceUID, (0, None))
-        if label == 1 and not drawn.any():
-            raise MaskError(f"row {number}, any: is 1, but nothing is drawn on the slice.")
+        drawn_mm2 = drawn.sum() * pixel_mm2
+        # What hardly shows may be called either way.
+        if (label == 1 and drawn_mm2 == 0) or (label == 0 and drawn_mm2 > 2 * VISIBLE_LESION_MM2):
+            raise MaskError(
+                f"row {number}, any: is {label}, but {drawn_mm2:.0f} mm2 of blood are drawn there."
+            )
     return blood
 
 

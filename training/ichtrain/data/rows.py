@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ichtrain.data.series import ANNOTATIONS, LABELS, SPLITS
-from ichtrain.data.splits import refuse_leak
+from ichtrain.data.splits import SplitOptions, refuse_leak, splits_from_patients
 from ichtrain.errors import ManifestError
 
 COLUMNS = {
@@ -114,6 +114,13 @@ def series_from_rows(rows: Iterable[SliceRow]) -> dict[str, list[tuple[int, Slic
     for number, row in enumerate(rows, 1):
         series.setdefault(row.SeriesInstanceUID, []).append((number, row))
     return series
+
+
+def split_rows(rows: Sequence[SliceRow], options: SplitOptions) -> tuple[SliceRow, ...]:
+    """The same rows with a split each, whole patients at a time."""
+    kept = {} if options.anew else {row.patient: row.split for row in rows if row.split}
+    assigned = splits_from_patients(positive_patients(rows), options, kept)
+    return tuple(replace(row, split=assigned[row.patient]) for row in rows)
 
 
 def positive_patients(rows: Iterable[SliceRow]) -> dict[str, bool]:

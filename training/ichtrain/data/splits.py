@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ichtrain.data.series import SPLITS
 from ichtrain.errors import DataError, OneClass, SplitLeak
@@ -51,15 +51,14 @@ def refuse_one_class(positives: Iterable[bool], what: str) -> None:
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """Shares of `SPLITS`, in their order, and the seed of the assignment.
+    """Shares of `SPLITS` in their order, a seed, and whether split patients are split `anew`.
 
     Raises `DataError` for shares that are negative or do not sum to 1.
     """
 
     shares: tuple[float, ...] = (0.7, 0.15, 0.15)
     seed: int = 0
-    kept: Mapping[str, str] = field(default_factory=dict)
-    """Patients that have a split already and stay in it."""
+    anew: bool = False
 
     def __post_init__(self) -> None:
         """Refuse shares that are none."""
@@ -71,13 +70,16 @@ class SplitOptions:
             )
 
 
-def splits_from_patients(positive: Mapping[str, bool], options: SplitOptions) -> dict[str, str]:
+def splits_from_patients(
+    positive: Mapping[str, bool], options: SplitOptions, kept: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Assign every patient a split; `positive` says whether blood is known in any slice.
 
-    Positives and negatives are shared out apart, each in the order of a hash of patient and seed,
-    so the result depends on neither the order of rows nor the machine.
+    Patients of `kept` stay in the split they have. Positives and negatives are shared out apart,
+    each in the order of a hash of patient and seed, so the result depends on neither the order of
+    rows nor the machine.
     """
-    assigned = {patient: split for patient, split in options.kept.items() if patient in positive}
+    assigned = {patient: split for patient, split in (kept or {}).items() if patient in positive}
     for stratum in (True, False):
         patients = [patient for patient, has in positive.items() if bool(has) is stratum]
         quota = _quota(len(patients), options.shares)
