@@ -13,7 +13,7 @@ from ichcore import HU_AIR, HU_MAX
 def augmented(
     hu: Tensor, lesion: Tensor, brain: Tensor, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Mirror, rotate, scale, shift, blur and add noise; HU [N, 1, R, C], masks at half size."""
+    """Mirror, rotate, scale, shift, blur and add noise; HU [N, S, R, C], masks at half size."""
     count = len(hu)
     matrix = _affine(count, rng)
     # Air outside the field: sample the difference from air, which is 0 there.
@@ -21,10 +21,13 @@ def augmented(
     lesion, brain = _sampled(lesion, matrix), _sampled(brain, matrix)
     if rng.random() < 0.3:
         hu = F.avg_pool2d(hu, 3, stride=1, padding=1, count_include_pad=False)
+    # Scanners differ in the level of the brain, and within a slice by what the bone leaves behind.
+    bias_hu = torch.from_numpy(rng.normal(0.0, 2.5, (count, 1, 5, 5))).float()
+    bias_hu = F.interpolate(bias_hu, size=hu.shape[-2:], mode="bicubic", align_corners=False)
     gain = torch.from_numpy(rng.normal(1.0, 0.03, (count, 1, 1, 1))).float()
-    shift_hu = torch.from_numpy(rng.normal(0.0, 2.5, (count, 1, 1, 1))).float()
+    shift_hu = torch.from_numpy(rng.normal(0.0, 4.0, (count, 1, 1, 1))).float()
     noise_hu = torch.from_numpy(rng.uniform(0.0, 5.0, (count, 1, 1, 1))).float()
-    hu = hu * gain + shift_hu + torch.randn_like(hu) * noise_hu
+    hu = hu * gain + shift_hu + bias_hu + torch.randn_like(hu) * noise_hu
     return torch.round(torch.clamp(hu, HU_AIR, HU_MAX)), lesion, brain
 
 
