@@ -52,7 +52,11 @@ FOREIGN = {
     "highdicom": ["training/ichtrain/data/masks.py"],
     "grpc": ["client/ichclient/readiness.py", "client/ichclient/transport.py"],
     "nibabel": ["training/ichtrain/data/masks.py"],
-    "matplotlib": ["training/ichtrain/evaluate/plots.py", "training/ichtrain/review/plot.py"],
+    "matplotlib": [
+        "training/ichtrain/ensemble/plot.py",
+        "training/ichtrain/evaluate/plots.py",
+        "training/ichtrain/review/plot.py",
+    ],
     "numpy": ["*"],
     "onnx": ["export/ichexport/graph.py"],
     "onnxruntime": ["export/ichexport/engines.py"],
@@ -85,7 +89,8 @@ FOREIGN = {
     ],
     "safetensors": ["export/ichexport/weights.py"],
     "scipy": [
-        "training/ichtrain/ensemble.py",
+        "training/ichtrain/ensemble/optimise.py",
+        "training/ichtrain/starter_ensemble.py",
         "training/ichtrain/evaluate/baseline.py",
         "training/ichtrain/phantom/*.py",
         "training/ichtrain/statistics/delong.py",

@@ -6,14 +6,16 @@ ichcore.errors.IchError
     │   ├── PhantomOptionError (2)   an option that no phantom can have
     │   ├── MissingAtlas (9)         the anatomy that phantoms are made of is not installed
     │   └── OutputFolderError (7)    the place to write is taken or cannot be written
-    └── DataError (4)                labels, masks or series that cannot be trained on
-        ├── ManifestError (4)        rows of a manifest, or a table it is made of, that are wrong
-        │   └── SplitLeak (4)        one patient in two splits
-        ├── OneClass (4)             data without a positive or without a negative
-        ├── MaskError (4)            a mask that is missing or does not fit its series
-        ├── EvaluationError (4)      a bundle and data that do not fit, or a record that is none
-        ├── ScoresError (4)          truth and scores that no figure can be made of
-        └── ReviewError (4)          an evaluation, a pack or answers that cannot be used
+    ├── DataError (4)                labels, masks or series that cannot be trained on
+    │   ├── ManifestError (4)        rows of a manifest, or a table it is made of, that are wrong
+    │   │   └── SplitLeak (4)        one patient in two splits
+    │   ├── OneClass (4)             data without a positive or without a negative
+    │   ├── EnsembleError (4)        members or validation data that no ensemble can be fitted on
+    │   ├── MaskError (4)            a mask that is missing or does not fit its series
+    │   ├── EvaluationError (4)      a bundle and data that do not fit, or a record that is none
+    │   ├── ScoresError (4)          truth and scores that no figure can be made of
+    │   └── ReviewError (4)          an evaluation, a pack or answers that cannot be used
+    └── FitError (5)                 training that cannot be, or that came to nothing
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from ichcore.errors import IchError
 
 __all__ = [
     "DataError",
+    "EnsembleError",
+    "FitError",
     "EvaluationError",
     "IchTrainError",
     "ManifestError",
@@ -80,6 +84,10 @@ class OneClass(DataError):
     """There is no positive or no negative, so nothing can be learnt or measured."""
 
 
+class EnsembleError(DataError):
+    """Members, or what they say of validation data, on which no ensemble can be fitted."""
+
+
 class MaskError(DataError):
     """A mask is missing, unreadable, or of another size, frame or place than its series."""
 
@@ -94,3 +102,9 @@ class ScoresError(DataError, ValueError):
 
 class ReviewError(DataError):
     """A reading study that cannot be made or scored; the message names the file and the row."""
+
+
+class FitError(IchTrainError):
+    """Training that cannot be as asked, or whose loss is no number."""
+
+    exit_code = 5

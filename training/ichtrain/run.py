@@ -22,7 +22,7 @@ from ichexport.members import Member
 from ichexport.parity import torch_from_member
 from ichexport.release import GOLDEN_HU_FILE
 from ichexport.weights import member_from_file, released_from_trained, weights_to_file
-from ichtrain.ensemble import Validation, spec_from_validation
+from ichtrain.starter_ensemble import Validation, spec_from_validation
 from ichtrain.items import Items, items_from_seeds
 from ichtrain.starter import SUBSETS, FitOptions, member_from_items
 
