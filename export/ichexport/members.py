@@ -36,7 +36,7 @@ _STRONG = {
     "densenet121": (5, (256, 128, 64, 32)),
     "inceptionresnetv2": (5, (256, 128, 64, 32)),
     # Stage 5 of the light one is two thirds of its weights and adds little at 256 pixels.
-    "mobilenet_v2": (4, (64, 48, 32)),
+    "mobilenet_v2": (4, (32, 24, 16)),
     "vgg19": (5, (256, 128, 64, 32)),
 }
 _WEAK_DEPTH = 5
@@ -51,7 +51,7 @@ class MemberOptions:
 
     encoder: str = "mobilenet_v2"
     encoder_depth: int = 4
-    decoder_channels: tuple[int, ...] = (64, 48, 32)
+    decoder_channels: tuple[int, ...] = (32, 24, 16)
     with_brain: bool = False
     grid: Grid = field(default_factory=Grid)
     annotation: str = "strong"
