@@ -60,7 +60,10 @@ def drawn_series(number: int) -> LabelledSeries:
 
 def evaluation(scores: dict[int, float], name: str = "ensemble") -> Evaluation:
     """An evaluation at the threshold 0.5 of the series with these numbers."""
-    judged = {uid(n): Judged(uid(n), is_bleed(n), score) for n, score in scores.items()}
+    judged = {
+        uid(n): Judged(uid(n), is_bleed(n), score, "positive" if score >= 0.5 else "negative")
+        for n, score in scores.items()
+    }
     return Evaluation(name, "balanced", 0.5, judged)
 
 

@@ -161,6 +161,15 @@ def test_the_form_has_a_row_for_every_case_of_both_rounds(drawn_pack: Path, key:
     )
 
 
+def test_the_pages_form_has_the_columns_of_the_file(drawn_pack: Path) -> None:
+    text = without_pictures(drawn_pack / "reader-1" / "without_ai.html")
+    assert f'data-columns="{",".join(COLUMNS)}"' in text
+    assert 'data-file="answers-without_ai.csv"' in text
+    for form in re.findall(r"<form .*?</form>", text, re.DOTALL):
+        named = dict.fromkeys(re.findall(r'data-column="(\w+)"', form))
+        assert ("case", "round", *named) == COLUMNS
+
+
 def test_the_key_comes_back_from_its_file(drawn_pack: Path, key: Key) -> None:
     assert key_from_pack(drawn_pack) == key
     assert {case.SeriesInstanceUID for case in key.cases} == {uid(n) for n in range(SERIES)}

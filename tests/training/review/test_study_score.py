@@ -87,8 +87,8 @@ def test_what_ai_changed_is_tested_over_cases(key: Key, bleeds: list[int]) -> No
 
 
 def test_readers_whom_a_wrong_ai_misled_are_counted(key: Key) -> None:
-    ai_wrong = next(c for c in key.cases if key.called_positive(c) != c.positive)
-    ai_right = next(c for c in key.cases if key.called_positive(c) == c.positive)
+    ai_wrong = next(c for c in key.cases if not key.ai_is_right(c))
+    ai_right = next(c for c in key.cases if key.ai_is_right(c))
     lost = [(1, ai_wrong.number, WITH_AI), (1, ai_right.number, WITH_AI)]
     first = change(score_from_answers(key, right_answers(key, lost)), "reader 1")
     assert (first.lost, first.misled) == (2, 1)

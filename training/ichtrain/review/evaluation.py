@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +19,12 @@ _CERTAIN = 1e-6
 
 @dataclass(frozen=True)
 class Judged:
-    """One series with its truth and its study score."""
+    """One series: its truth, its study score, and what it was called at the operating point."""
 
     SeriesInstanceUID: str
     positive: bool
     score: float
-    lesion_ml: float | None = None
+    called: str
 
     def __post_init__(self) -> None:
         """Refuse a score that is no probability."""
@@ -38,17 +36,18 @@ class Judged:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one model or ensemble said of every series, at one operating point."""
+    """What one model or ensemble said of every series, at one operating point.
+
+    `left_out` counts series that nobody can be right or wrong about: without a known truth, or
+    without a score because the model refused them.
+    """
 
     name: str
     point: str
     threshold: float
     judged: Mapping[str, Judged]
-    sha256: str = ""
-
-    def decision(self, uid: str) -> bool:
-        """Whether the series is called positive."""
-        return self.judged[uid].score >= self.threshold
+    spec_sha256: str = ""
+    left_out: int = 0
 
     def margin(self, uid: str) -> float:
         """Logits by which the score lies on the right side of the threshold; wrong is below 0."""
@@ -58,34 +57,53 @@ class Evaluation:
 
 
 def evaluation_from_file(path: Path, point: str) -> Evaluation:
-    """Read one file; raises `ReviewError` that says what is missing and where."""
-    try:
-        data = path.read_bytes()
-        record = json.loads(data)
-    except (OSError, ValueError) as error:
-        raise ReviewError(
-            f"{path} cannot be read as an evaluation ({error}); make it with `ichtrain evaluate`."
-        ) from error
+    """Read one file; raises `EvaluationError` or `ReviewError` that says what is missing."""
+    from ichtrain.evaluate.record import record_from_file
+
+    record = record_from_file(path)
     try:
         found = evaluation_from_record(record, point)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        what = f"the field {error}" if isinstance(error, KeyError) else str(error)
+    except KeyError as error:
         raise ReviewError(
-            f"{path} is no evaluation that a reading study can use: {what} is missing or wrong; "
-            "make it again with `ichtrain evaluate`."
+            f"{path} lacks the field {error}; make it again with `ichtrain evaluate`."
         ) from error
-    return Evaluation(
-        found.name or path.stem,
-        found.point,
-        found.threshold,
-        found.judged,
-        hashlib.sha256(data).hexdigest(),
-    )
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ReviewError(
+            f"{path} holds a value that no evaluation has ({error}); make it again with "
+            "`ichtrain evaluate`."
+        ) from error
+    except ReviewError as error:
+        raise ReviewError(f"{path}: {error}") from error
+    return found if found.name else replace(found, name=path.stem)
 
 
 def evaluation_from_record(record: Mapping[str, Any], point: str) -> Evaluation:
-    """The fields of `ichtrain evaluate` that the study needs; a missing one is a `KeyError`."""
-    raise NotImplementedError
+    """The fields of `ichtrain evaluate` that a study needs; a missing one is a `KeyError`."""
+    thresholds = {one["name"]: float(one["threshold"]) for one in record["whole"]["points"]}
+    if point not in thresholds:
+        raise ReviewError(
+            f"there is no operating point '{point}'; choose one of {', '.join(thresholds)}."
+        )
+    usable = [
+        one for one in record["series"] if one["truth"] is not None and one["score"] is not None
+    ]
+    judged = {
+        str(one["SeriesInstanceUID"]): Judged(
+            SeriesInstanceUID=str(one["SeriesInstanceUID"]),
+            positive=bool(one["truth"]),
+            score=float(one["score"]),
+            called=str(one["decisions"][point]),
+        )
+        for one in usable
+    }
+    return Evaluation(
+        name=str(record["name"]),
+        point=point,
+        threshold=thresholds[point],
+        judged=judged,
+        spec_sha256=str(record["spec_sha256"]),
+        left_out=len(record["series"]) - len(usable),
+    )
 
 
 def _logit(probability: float) -> float:

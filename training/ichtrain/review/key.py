@@ -25,7 +25,8 @@ ROUNDS = (WITHOUT_AI, WITH_AI)
 class Case:
     """One case: its series, its truth, what the AI said, and why it was picked.
 
-    `called_positive` holds every evaluation's decision by name, the ensemble's first.
+    `scores` and `called` (positive, negative or indeterminate) are by evaluation, the
+    ensemble's first.
     """
 
     number: int
@@ -37,12 +38,20 @@ class Case:
     kind: str
     reason: str
     scores: Mapping[str, float]
-    called_positive: Mapping[str, bool]
+    called: Mapping[str, str]
+
+    @property
+    def truth(self) -> str:
+        """What the case should be called."""
+        return "positive" if self.positive else "negative"
 
 
 @dataclass(frozen=True)
 class Key:
-    """The whole key; `orders` says in which order each reader sees the cases of each round."""
+    """The whole key; `orders` says in which order each reader sees the cases of each round.
+
+    `left_out` counts series of the evaluation without a known truth or a score.
+    """
 
     seed: int
     point: str
@@ -50,6 +59,7 @@ class Key:
     thresholds: Mapping[str, float]
     cases: tuple[Case, ...]
     orders: tuple[Mapping[str, tuple[int, ...]], ...]
+    left_out: int = 0
 
     def __post_init__(self) -> None:
         """Refuse an order that leaves a case out, and a study without readers or cases."""
@@ -70,9 +80,9 @@ class Key:
         """The readers' numbers, from 1."""
         return tuple(range(1, len(self.orders) + 1))
 
-    def called_positive(self, case: Case) -> bool:
-        """What the ensemble calls a case."""
-        return case.called_positive[self.ensemble]
+    def ai_is_right(self, case: Case) -> bool:
+        """Whether the ensemble calls a case what it is; indeterminate is not right."""
+        return case.called[self.ensemble] == case.truth
 
 
 def rounds_of(reader: int) -> tuple[str, str]:

@@ -13,7 +13,7 @@ For the study leader; readers must not see this file or key.json. Research demon
 medical device.
 
 {cases} cases for {readers} readers: {contents}. Picked at the operating point "{point}" of \
-{ensemble}{comparators}. Seed {seed}. {marks}
+{ensemble}{comparators}. Seed {seed}. {marks}{left_out}
 
 **The cases were picked because the AI is wrong or nearly wrong on them.** Nothing measured here \
 is the accuracy of the AI or of a reader among patients; the study shows where and why reading is \
@@ -74,6 +74,9 @@ def readme_from_key(key: Key, marked: bool, name: str = "PACK") -> str:
         marks="Pages with AI show its score, decision and marks."
         if marked
         else "Pages with AI show its score and decision; no marks were made.",
+        left_out=f" {key.left_out} series were left out, having no known truth or no score."
+        if key.left_out
+        else "",
         plan=plan,
         name=name,
     )

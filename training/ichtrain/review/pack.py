@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ from ichtrain.review.key import (
     KEY_FILE,
     ROUNDS,
     WITH_AI,
+    WITHOUT_AI,
     Case,
     Key,
     folder_name,
@@ -119,7 +120,7 @@ def key_from_picked(
                 kind=one.kind,
                 reason=one.reason,
                 scores={other.name: other.judged[uid].score for other in evaluations},
-                called_positive={other.name: other.decision(uid) for other in evaluations},
+                called={other.name: other.judged[uid].called for other in evaluations},
             )
         )
     cases.sort(key=lambda case: case.number)
@@ -130,6 +131,7 @@ def key_from_picked(
         thresholds={other.name: other.threshold for other in evaluations},
         cases=tuple(cases),
         orders=orders_from_numbers([case.number for case in cases], readers, seed),
+        left_out=ensemble.left_out,
     )
 
 
@@ -202,27 +204,25 @@ def views_from_case(
     }
     neutral = anatomical_slices(hu, KEY_SLICES)
     height_mm = tuple(float(mm) for mm in series.position_mm - series.position_mm[0])
-    score, threshold = case.scores[key.ensemble], key.thresholds[key.ensemble]
+    opinion = Opinion(
+        called=case.called[key.ensemble],
+        score=case.scores[key.ensemble],
+        threshold=key.thresholds[key.ensemble],
+        point=key.point,
+    )
     plain = Views(case.number, sheet, uris, height_mm, neutral)
     if marker is None:
-        told = Opinion(score, threshold, key.point, None, None)
-        return {name: plain if name != WITH_AI else _told(plain, told, neutral) for name in ROUNDS}
+        return {WITHOUT_AI: plain, WITH_AI: replace(plain, opinion=opinion)}
     marks = marker(series)
     grid = images.grid(case.SeriesInstanceUID)
     drawn = uri_from_png(png_from_marks(sheet.laid(marked_on_grid(marks, grid))))
-    told = Opinion(
-        score,
-        threshold,
-        key.point,
-        drawn if marks.any() else None,
-        _marked_ml(marks, series, grid),
+    told = replace(
+        opinion,
+        marks=drawn if marks.any() else None,
+        marked_ml=_marked_ml(marks, series, grid),
     )
     best = marked_slices(marks, KEY_SLICES, neutral)
-    return {name: plain if name != WITH_AI else _told(plain, told, best) for name in ROUNDS}
-
-
-def _told(plain: Views, opinion: Opinion, key_slices: tuple[int, ...]) -> Views:
-    return Views(plain.number, plain.sheet, plain.uris, plain.position_mm, key_slices, opinion)
+    return {WITHOUT_AI: plain, WITH_AI: replace(plain, opinion=told, key_slices=best)}
 
 
 def _marked_ml(marks: NDArray[np.bool_], series: LabelledSeries, grid: Grid) -> float | None:

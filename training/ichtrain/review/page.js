@@ -105,5 +105,4 @@ function start() {
   document.body.classList.add("scripted");
 }
 
-if (typeof document !== "undefined") start();
-if (typeof module !== "undefined") module.exports = { boxOfSlice, csvFromRows, rowFromForm };
+start();

@@ -28,11 +28,12 @@ _NAMES = {"thin_sdh": "thin SDH"}
 class Opinion:
     """What the reader is told of the AI; `marks` is a picture of the sheet's size, as a URI."""
 
+    called: str
     score: float
     threshold: float
     point: str
-    marks: str | None
-    marked_ml: float | None
+    marks: str | None = None
+    marked_ml: float | None = None
 
 
 @dataclass(frozen=True)
@@ -125,12 +126,11 @@ def _store(views: Views) -> str:
 def _opinion(opinion: Opinion | None) -> str:
     if opinion is None:
         return ""
-    word = "positive" if opinion.score >= opinion.threshold else "negative"
     volume = "" if opinion.marked_ml is None else f"Its marks hold {opinion.marked_ml:.1f} mL."
     if opinion.marked_ml == 0:
         volume = "It marked nothing."
     return (
-        f'<div class="ai"><p><b>AI: {word}</b>, study score {opinion.score:.2f} '
+        f'<div class="ai"><p><b>AI: {escape(opinion.called)}</b>, study score {opinion.score:.2f} '
         f"(threshold {opinion.threshold:.2f}, operating point "
         f'{escape(opinion.point.replace("_", " "))}).</p><p class="small">{volume}</p></div>\n'
     )

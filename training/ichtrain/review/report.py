@@ -179,7 +179,7 @@ def _missed(score: Score, key: Key) -> str:
         for one in score.outcomes:
             if one.missed(name):
                 wrong = one.answered[name] - one.right[name]
-                ai = "right" if key.called_positive(one.case) == one.case.positive else "wrong"
+                ai = "right" if key.ai_is_right(one.case) else "wrong"
                 comments = "; ".join(plain(text) for text in one.comments)
                 rows.append(
                     (_NAMES[name], str(one.case.number), _truth(one.case.positive,
@@ -198,13 +198,13 @@ def _cases(score: Score, key: Key) -> str:
             _truth(one.case.positive, one.case.subtypes),
             "" if one.case.lesion_ml is None else f"{one.case.lesion_ml:.1f}",
             f"{one.case.kind}: {plain(one.case.reason)}",
-            f"{one.case.scores[key.ensemble]:.2f}",
+            f"{one.case.called[key.ensemble]} ({one.case.scores[key.ensemble]:.2f})",
             *(f"{one.right[name]} of {one.answered[name]}" for name in ROUNDS),
             _ticked(one.causes),
         )
         for one in score.outcomes
     ]
-    heads = ("case", "truth", "mL", "picked as", "AI score", "right without AI", "right with AI",
+    heads = ("case", "truth", "mL", "picked as", "AI", "right without AI", "right with AI",
              "causes")  # fmt: skip
     return _table(heads, rows)
 

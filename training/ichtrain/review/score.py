@@ -110,18 +110,18 @@ def score_from_answers(key: Key, answers: Sequence[Answer], seed: int = 0) -> Sc
             one = votes[name][:, [reader - 1]]
             readings.append(_reading(f"reader {reader}", name, one, truth))
         readings.append(_pooled(name, votes[name], truth, seed))
-    called = {
-        model: np.array([[case.called_positive[model]] for case in key.cases], dtype=np.float64)
+    models = {
+        model: np.array([case.called[model] == case.truth for case in key.cases])
         for model in key.thresholds
     }
     right = {name: np.where(np.isnan(v), np.nan, v == truth[:, None]) for name, v in votes.items()}
-    ai_wrong = called[key.ensemble][:, 0] != truth
+    ai_wrong = ~models[key.ensemble]
     return Score(
         point=key.point,
         readers=len(key.readers),
         gaps=_gaps(key, votes),
         readings=tuple(readings),
-        models=tuple(_reading(model, "", one, truth) for model, one in called.items()),
+        models=tuple(_model(model, one, truth) for model, one in models.items()),
         changes=_changes(right[WITH_AI] - right[WITHOUT_AI], truth, ai_wrong),
         agreement={name: _agreement(votes[name], seed) for name in ROUNDS},
         causes={
@@ -155,6 +155,11 @@ def _reading(who: str, name: str, votes: Votes, truth: NDArray[np.bool_]) -> Rea
         sensitivity=_proportion(votes[truth] == 1, votes[truth]),
         specificity=_proportion(votes[~truth] == 0, votes[~truth]),
     )
+
+
+def _model(name: str, right: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Reading:
+    """A model that calls a case indeterminate has neither found nor cleared it."""
+    return _reading(name, "", (right == truth)[:, None].astype(np.float64), truth)
 
 
 def _pooled(name: str, votes: Votes, truth: NDArray[np.bool_], seed: int) -> Reading:

@@ -54,6 +54,11 @@ def pack_from_options(
     marker = None
     if options.repository is not None:
         marker, spec = marker_from_repository(options.repository)
+        if evaluations[0].spec_sha256 != spec.sha256:
+            raise ReviewError(
+                f"{options.repository} holds another ensemble than the one that "
+                f"{options.evaluation} evaluated; its marks would not belong to the scores."
+            )
         for folder in images.folders:
             if folder.grid != spec.grid:
                 raise ReviewError(
