@@ -90,7 +90,6 @@ FOREIGN = {
     "safetensors": ["export/ichexport/weights.py"],
     "scipy": [
         "training/ichtrain/ensemble/optimise.py",
-        "training/ichtrain/starter_ensemble.py",
         "training/ichtrain/evaluate/baseline.py",
         "training/ichtrain/phantom/*.py",
         "training/ichtrain/statistics/delong.py",

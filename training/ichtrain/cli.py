@@ -12,7 +12,7 @@ from ichtrain.data_cli import manifest, prepare
 from ichtrain.fit_cli import fit
 from ichtrain.phantom_cli import phantom
 from ichtrain.review_cli import review
-from ichtrain.starter_cli import ensemble, starter
+from ichtrain.starter_cli import phantoms, starter
 from ichtrain.unseen_cli import unseen
 
 
@@ -37,10 +37,10 @@ def main() -> None:
 
 
 main.add_command(phantom)
+main.add_command(phantoms)
 main.add_command(manifest)
 main.add_command(prepare)
 main.add_command(fit)
 main.add_command(starter)
-main.add_command(ensemble)
 main.add_command(unseen)
 main.add_command(review)
