@@ -34,11 +34,10 @@ Progress = Callable[[str, int, int, str], None]
 """Told the stage, steps done, steps in all, and its latest figures in words."""
 
 
-_CROP = {"crop_rows": 192, "crop_columns": 160}
-"""A head fits into it, whichever way it lies on the grid."""
+FIRST = FitOptions(name="ich_any", epochs=5, steps_per_epoch=320, crop_rows=192, crop_columns=160)
+"""A head fits into the crop, whichever way it lies on the grid."""
 
-FIRST = FitOptions(name="ich_any", epochs=5, steps_per_epoch=320, **_CROP)
-SUBTYPE = FitOptions(name="ich_subtype", epochs=2, steps_per_epoch=160, learning_rate=1e-3, **_CROP)
+SUBTYPE = replace(FIRST, name="ich_subtype", epochs=2, steps_per_epoch=160, learning_rate=1e-3)
 
 
 @dataclass(frozen=True)
