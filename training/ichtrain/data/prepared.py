@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from ichcore import Grid
+from ichcore.errors import ContractError
 from ichtrain.data.series import LabelledSeries
 from ichtrain.errors import DataError
 
@@ -94,7 +95,7 @@ class Prepared:
             for line in lines:
                 record = json.loads(line)
                 self._records[record["SeriesInstanceUID"]] = record
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (ContractError, OSError, KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"{folder} is no prepared folder ({error}); make it with `ichtrain prepare` or "
                 "`ichtrain phantoms`."
