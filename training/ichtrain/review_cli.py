@@ -45,6 +45,7 @@ def review() -> None:
     type=_FOLDER,
     help="Released model repository that draws the AI's marks. [default: no marks]",
 )
+@click.option("--run", type=_FOLDER, help="Run folder that draws them, if a run was evaluated.")
 @click.option("--readers", type=click.IntRange(1, 99), default=6, show_default=True)
 @click.option(
     "--cases",
@@ -88,6 +89,7 @@ def make(
     pack: Path,
     comparators: tuple[Path, ...],
     repository: Path | None,
+    run: Path | None,
     readers: int,
     cases: int,
     controls_share: float,
@@ -108,7 +110,7 @@ def make(
     from ichtrain.review.study import StudyOptions, pack_from_options
 
     pick = PickOptions(cases, controls_share, normals_share, margin, seed)
-    options = StudyOptions(evaluation, data, comparators, repository, readers, point, pick)
+    options = StudyOptions(evaluation, data, comparators, repository, run, readers, point, pick)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,16 +1,18 @@
-"""A released repository + a series -> where the ensemble marks blood, as the server would."""
+"""A bundle + a series -> where the ensemble marks blood, as the server would."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ichcore import EnsembleSpec
 from ichtrain.data import LabelledSeries
 from ichtrain.data.items import items_hu
+
+if TYPE_CHECKING:
+    from ichtrain.evaluate.bundle import Bundle
 
 Marker = Callable[[LabelledSeries], NDArray[np.bool_]]
 """HU of a series -> marks [n, r, c] at the mask's stride."""
@@ -18,12 +20,10 @@ Marker = Callable[[LabelledSeries], NDArray[np.bool_]]
 _CHUNK = 8
 
 
-def marker_from_repository(repository: Path) -> tuple[Marker, EnsembleSpec]:
-    """Run the released graphs in-process; the combined mask above the spec's threshold."""
+def marker_from_bundle(bundle: Bundle) -> Marker:
+    """Run its members in-process; the combined mask above the spec's threshold is marked."""
     from ichexport.golden import combined_from_runners
-    from ichtrain.evaluate.bundle import bundle_from_repository
 
-    bundle = bundle_from_repository(repository)
     spec = bundle.spec
 
     def marks(series: LabelledSeries) -> NDArray[np.bool_]:
@@ -34,4 +34,4 @@ def marker_from_repository(repository: Path) -> tuple[Marker, EnsembleSpec]:
         ]
         return np.asarray(np.concatenate(parts) >= spec.mask_threshold)
 
-    return marks, spec
+    return marks
