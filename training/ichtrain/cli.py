@@ -9,6 +9,7 @@ import click
 
 from ichcore.errors import IchError
 from ichtrain.data_cli import manifest, prepare
+from ichtrain.ensemble_cli import ensemble
 from ichtrain.fit_cli import fit
 from ichtrain.phantom_cli import phantom
 from ichtrain.review_cli import review
@@ -41,6 +42,7 @@ main.add_command(phantoms)
 main.add_command(manifest)
 main.add_command(prepare)
 main.add_command(fit)
+main.add_command(ensemble)
 main.add_command(starter)
 main.add_command(unseen)
 main.add_command(review)
