@@ -25,8 +25,8 @@ from ichcore.errors import IchError
 __all__ = [
     "DataError",
     "EnsembleError",
-    "FitError",
     "EvaluationError",
+    "FitError",
     "IchTrainError",
     "ManifestError",
     "MaskError",
