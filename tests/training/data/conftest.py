@@ -21,7 +21,7 @@ SIZE, SLICES, PIXEL_MM, SLICE_MM = 64, 12, 3.5, 8.0
 
 
 def made_phantom(
-    kind: str = "sdh", seed: int = 0, slices: int = SLICES, size: int = SIZE
+    kind: str = "sdh", seed: int = 0, slices: int = SLICES, size: int = SIZE, tilt: float = 0.0
 ) -> Phantom:
     """A ball of brain in a shell of bone; blood front right in two slices, unless normal."""
     rows, columns = np.mgrid[:size, :size]
@@ -34,7 +34,7 @@ def made_phantom(
         lesion[5:7, 18:26, 16:22] = Lesion[kind.upper()]
     hu[lesion > 0] = 70
     inside = np.repeat((radius < 0.36)[None], slices, axis=0)
-    return Phantom(hu, lesion, inside, PIXEL_MM, SLICE_MM, 0.0, kind, seed)
+    return Phantom(hu, lesion, inside, PIXEL_MM, SLICE_MM, tilt, kind, seed)
 
 
 @contextmanager

@@ -192,3 +192,24 @@ def test_a_patient_of_a_header_becomes_a_code(cases: Path) -> None:
 def test_a_meaning_that_no_label_has_is_refused(meaning: dict[int, str]) -> None:
     with pytest.raises(DataError, match="--label"):
         MasksOptions(meaning=meaning)
+
+
+def test_a_nifti_on_unevenly_spaced_slices_is_refused_and_a_seg_is_not(
+    drawn: Phantom, make: type, tmp_path: Path
+) -> None:
+    tags = {"ImagePositionPatient": lambda i: [-110.25, -110.25, 5.0 * i + 4.0 * max(0, i - 6)]}
+    make.files(make.datasets(drawn, **tags), lambda i, _: tmp_path / "ct" / f"{i}.dcm")
+    uneven = intake_from_paths([tmp_path / "ct"]).series
+    path = make.nifti(drawn, drawn.lesion, tmp_path / "mask.nii")
+    with pytest.raises(MaskError, match=r"lie 5\.00 to 9\.00 mm apart.*DICOM SEG"):
+        regions_from_file(path, uneven)
+    regions = regions_from_file(seg_of(drawn, make, tmp_path / "seg.dcm", **tags), uneven)
+    assert np.array_equal(regions.blood, drawn.lesion > 0)
+
+
+def test_a_nifti_follows_the_tilt_of_the_gantry(make: type, tmp_path: Path) -> None:
+    tilted = make.phantom("ivh", tilt=14.0)
+    series = intake_from_paths([make.study(tilted, tmp_path / "s")]).series
+    assert series.gantry_tilt_degrees == pytest.approx(14.0, abs=0.01)
+    path = make.nifti(tilted, tilted.lesion, tmp_path / "mask.nii", "2,0")
+    assert np.array_equal(regions_from_file(path, series).blood, tilted.lesion > 0)

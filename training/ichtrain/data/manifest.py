@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ichexport.errors import MissingExtra
 from ichtrain.data.rows import COLUMNS, Problems, SliceRow, checked
 from ichtrain.data.series import LABELS
 from ichtrain.errors import ManifestError
@@ -97,8 +98,7 @@ def _cells_from_csv(path: Path) -> Iterator[dict[str, str]]:
 
 
 def _cells_from_parquet(path: Path) -> Iterator[dict[str, str]]:
-    from pyarrow import parquet
-
+    _, parquet = _pyarrow()
     with parquet.ParquetFile(path) as file:
         names = file.schema_arrow.names
         _refuse_columns(names, path)
@@ -193,10 +193,19 @@ def _write_csv(columns: dict[str, list[Any]], path: Path) -> None:
 
 
 def _write_parquet(columns: dict[str, list[Any]], path: Path) -> None:
-    import pyarrow as pa
-    from pyarrow import parquet
-
+    pa, parquet = _pyarrow()
     types = {name: pa.string() for name in COLUMNS}
     types |= {name: pa.int8() for name in LABELS} | {"lesion_ml": pa.float64()}
     fields = [pa.field(name, types[name]) for name in COLUMNS]
     parquet.write_table(pa.table(columns, schema=pa.schema(fields)), path)
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise MissingExtra(
+            f"Parquet needs pyarrow ({error}); run: pip install 'ich-triton[training]', or use .csv"
+        ) from error
+    return pyarrow, parquet

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ichclient.headers import SliceHeader
 from ichclient.series import Series
+from ichexport.errors import MissingExtra
 from ichtrain.data.patients import quiet
 from ichtrain.errors import MaskError
 
@@ -76,8 +77,7 @@ def _shape(series: Series) -> tuple[int, int, int]:
 
 
 def _regions_from_nifti(path: Path, series: Series) -> Regions:
-    import nibabel
-
+    nibabel = _library("nibabel")
     try:
         image: Any = nibabel.load(path)
         values = np.asarray(image.dataobj)
@@ -94,12 +94,31 @@ def _regions_from_nifti(path: Path, series: Series) -> Regions:
             f"Mask {path} has {_times(values.shape)} voxels, its series {columns} x {rows} pixels "
             f"in {count} slices. Draw it on this very series, or export it without resampling."
         )
+    if abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise MaskError(f"Mask {path} has an affine that is flat, so its voxels have no place.")
+    _refuse_uneven(series, path)
     voxel_from_lps = np.linalg.inv(_LPS_FROM_RAS @ affine)
     planes = np.stack(
         [_plane(values, voxel_from_lps, header, path) for header in series.slices]
     ).astype(np.int64)
     found = {int(value): planes == value for value in np.unique(planes) if value}
     return Regions((count, rows, columns), found)
+
+
+def _refuse_uneven(series: Series, path: Path) -> None:
+    """An affine has one slice spacing; which slice was meant cannot be told where there are two."""
+    places = [header.ImagePositionPatient or (0.0, 0.0, 0.0) for header in series.slices]
+    steps = np.diff(np.asarray(places, dtype=np.float64), axis=0)
+    if len(steps) and np.abs(steps - steps.mean(axis=0)).max() > series.slice_spacing_mm / 20:
+        raise MaskError(
+            f"Mask {path} cannot be placed: the slices of its series lie {_range_mm(steps)} mm "
+            "apart, which no NIfTI can say. Store the mask as DICOM SEG."
+        )
+
+
+def _range_mm(steps: NDArray[np.float64]) -> str:
+    lengths = np.linalg.norm(steps, axis=1)
+    return f"{lengths.min():.2f} to {lengths.max():.2f}"
 
 
 def _plane(
@@ -142,8 +161,7 @@ def _voxels(
 
 
 def _regions_from_seg(path: Path, series: Series) -> Regions:
-    import highdicom
-
+    highdicom = _library("highdicom")
     try:
         with quiet():
             seg: Any = highdicom.seg.segread(path)
@@ -239,6 +257,21 @@ def _regions_from_npz(path: Path, series: Series) -> Regions:
     lesion = lesion[pick]
     found = {int(value): lesion == value for value in np.unique(lesion) if value}
     return Regions(shape, found, inside[pick])
+
+
+def _library(name: str) -> Any:
+    try:
+        if name == "nibabel":
+            import nibabel
+
+            return nibabel
+        import highdicom
+
+        return highdicom
+    except ImportError as error:
+        raise MissingExtra(
+            f"This mask needs {name} ({error}); run: pip install 'ich-triton[training]'"
+        ) from error
 
 
 def _times(shape: tuple[int, ...]) -> str:

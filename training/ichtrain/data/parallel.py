@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TypeVar
 
 from ichcore.errors import IchError
+from ichexport.errors import MissingExtra
 from ichtrain.errors import DataError
 
 Work = TypeVar("Work")
@@ -62,6 +63,8 @@ def outcomes(
 def _outcome(function: Callable[[Work], Result], piece: Work) -> Result | DataError:
     try:
         return function(piece)
+    except MissingExtra:
+        raise  # every other piece would end in the same
     except DataError as error:
         return error
     except IchError as error:

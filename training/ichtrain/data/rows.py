@@ -30,6 +30,7 @@ COLUMNS = {
 }
 """Columns of a manifest in their order; all must be there, and no other may."""
 
+_REQUIRED = [name for name, empty in COLUMNS.items() if not empty and name != "series"]
 _OF_A_SERIES = ("StudyInstanceUID", "patient", "site", "split", "annotation", "mask", "lesion_ml")
 _TOLD = 10
 
@@ -132,8 +133,8 @@ def positive_patients(rows: Iterable[SliceRow]) -> dict[str, bool]:
 
 
 def _problems_of_row(row: SliceRow) -> Iterator[tuple[str, str]]:
-    for column, may_be_empty in COLUMNS.items():
-        if not may_be_empty and not str(getattr(row, column)).strip():
+    for column in _REQUIRED:
+        if not getattr(row, column).strip():
             yield column, "is empty"
     for name, label in zip(LABELS, row.labels, strict=True):
         if label not in (0, 1, None):
@@ -152,6 +153,8 @@ def _problems_of_row(row: SliceRow) -> Iterator[tuple[str, str]]:
 
 def _problems_of_series(row: SliceRow, first: SliceRow, number: int) -> Iterator[tuple[str, str]]:
     """What differs between rows of one series and must not."""
+    if row is first:
+        return
     for column in _OF_A_SERIES:
         here, there = getattr(row, column), getattr(first, column)
         if here != there:
