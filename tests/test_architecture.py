@@ -51,7 +51,7 @@ FOREIGN = {
     "google": ["export/ichexport/configs.py", "client/ichclient/transport.py"],
     "highdicom": ["training/ichtrain/data/masks.py"],
     "grpc": ["client/ichclient/readiness.py", "client/ichclient/transport.py"],
-    "nibabel": ["training/ichtrain/data/masks.py"],
+    "nibabel": ["training/ichtrain/data/masks.py", "training/ichtrain/phantom/atlas.py"],
     "matplotlib": [
         "training/ichtrain/ensemble/plot.py",
         "training/ichtrain/evaluate/plots.py",

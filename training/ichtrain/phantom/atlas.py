@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,9 @@ from scipy import ndimage
 
 from ichtrain.errors import MissingAtlas
 from ichtrain.phantom.fields import Field, SlicePoints, upsampled
+
+Distance = npt.NDArray[np.float64]
+"""Millimetres, of every voxel of a volume."""
 
 _ORIGIN_MM = np.array([98.0, 114.0, 72.0], dtype=np.float32)
 """Atlas voxel of the head's origin: 20 mm behind the anterior commissure."""
@@ -98,53 +103,84 @@ def _coarse(volume: Field, voxels: npt.NDArray[np.float32]) -> Field:
 
 @lru_cache(maxsize=1)
 def loaded_atlas() -> Atlas:
-    """Read and derive the volumes once a process, in about two seconds.
+    """Read and derive the volumes once a process, in about three seconds.
 
     Raises `MissingAtlas` where nilearn is not installed.
     """
     grey, white = _shares()
     brain = _on_coarse(np.clip(grey + white, 0.0, 1.0)) > _BRAIN_SHARE
-    closed = _cavity(brain)
-    csf = _closed(brain, 16.0) & ~(_on_coarse(grey + white) > 0.45)
+    beyond_mm = _beyond_mm(brain)
+    closed = _cavity(brain, beyond_mm)
+    csf = _closed(brain, beyond_mm, 16.0) & ~(_on_coarse(grey + white) > 0.45)
+    beyond_mm = _beyond_mm(closed)
+    outside_mm = _signed_mm(closed, beyond_mm)
+    hull, ventricles = _hull(closed, beyond_mm), _ventricles(csf, outside_mm)
     return Atlas(
         grey=_bytes(grey),
         white=_bytes(white),
-        outside_mm=_signed_mm(closed),
-        hull_mm=_signed_mm(_hull(closed)),
-        ventricle_mm=_signed_mm(_ventricles(csf, _signed_mm(closed))),
+        outside_mm=outside_mm,
+        hull_mm=_signed_mm(hull, _beyond_mm(hull)),
+        ventricle_mm=_signed_mm(ventricles, _beyond_mm(ventricles)),
     )
 
 
 def _shares() -> tuple[Field, Field]:
+    """Grey and white share, as nilearn's own loaders give them at 1 mm.
+
+    The files are read where nilearn keeps them: importing it takes longer than all that follows.
+    """
     try:
-        import warnings
+        import nibabel
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from nilearn.datasets import load_mni152_gm_template, load_mni152_wm_template
-
-            images = load_mni152_gm_template(resolution=1), load_mni152_wm_template(resolution=1)
-    except ImportError as error:
+        package = find_spec("nilearn")
+        if package is None or package.origin is None:
+            raise ImportError("nilearn is not installed")
+        folder = Path(package.origin).parent / "datasets" / "data"
+        shares = []
+        for tissue in ("gm", "wm"):
+            image = nibabel.load(folder / f"mni_icbm152_{tissue}_tal_nlin_sym_09a_converted.nii.gz")
+            values = np.asarray(image.dataobj, dtype=np.float32)
+            shares.append(values / values.max())
+    except (ImportError, FileNotFoundError) as error:
         raise MissingAtlas(
             "Phantoms need nilearn's atlas: pip install 'ich-triton[training]'"
         ) from error
-    grey, white = (np.asarray(image.dataobj, dtype=np.float32) for image in images)
-    return grey, white
+    return shares[0], shares[1]
 
 
 def _on_coarse(values: Field) -> Field:
     """A 1 mm volume, padded, at every second voxel of its smoothed form."""
-    pad = int(_PADDING_MM)
-    padded = np.pad(values, pad)
-    step = int(_COARSE_MM)
-    smooth: Field = ndimage.gaussian_filter(padded, 0.7)[::step, ::step, ::step]
+    smooth: Field = np.pad(values, int(_PADDING_MM))
+    every_second = slice(None, None, int(_COARSE_MM))
+    for axis in range(3):
+        kept = tuple(every_second if axis == other else slice(None) for other in range(3))
+        smooth = ndimage.gaussian_filter1d(smooth, 0.7, axis)[kept]
     return smooth
 
 
-def _closed(inside: npt.NDArray[np.bool_], radius_mm: float) -> npt.NDArray[np.bool_]:
-    """Morphological closing by a ball, through two distance transforms."""
-    grown = ndimage.distance_transform_edt(~inside, _COARSE_MM) <= radius_mm
-    return np.asarray(ndimage.distance_transform_edt(grown, _COARSE_MM) > radius_mm) | inside
+def _beyond_mm(inside: npt.NDArray[np.bool_]) -> Distance:
+    """Distance of every voxel outside from the nearest one inside; 0 inside."""
+    distance: Distance = ndimage.distance_transform_edt(~inside, _COARSE_MM)
+    return distance
+
+
+def _depth_mm(inside: npt.NDArray[np.bool_]) -> Distance:
+    """Distance of every voxel inside from the nearest one outside; 0 outside."""
+    depth = np.zeros(inside.shape)
+    # The nearest voxel outside lies in the box around what is inside, or on the rim of that box.
+    box = tuple(
+        slice(max(0, side.start - 1), side.stop + 1)
+        for side in ndimage.find_objects(inside.astype(np.uint8))[0]
+    )
+    depth[box] = ndimage.distance_transform_edt(inside[box], _COARSE_MM)
+    return depth
+
+
+def _closed(
+    inside: npt.NDArray[np.bool_], beyond_mm: Distance, radius_mm: float
+) -> npt.NDArray[np.bool_]:
+    """Morphological closing by a ball, through two distance transforms, one of them given."""
+    return np.asarray(_depth_mm(beyond_mm <= radius_mm) > radius_mm) | inside
 
 
 def _height_mm(volume: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
@@ -153,17 +189,17 @@ def _height_mm(volume: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
     return layers * _COARSE_MM - _PADDING_MM - float(_ORIGIN_MM[2])
 
 
-def _cavity(brain: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _cavity(brain: npt.NDArray[np.bool_], beyond_mm: Distance) -> npt.NDArray[np.bool_]:
     """Brain with its sulci and cisterns: smooth under the vault, with fossae at the base."""
-    cavity, smooth = _closed(brain, 8.0), _closed(brain, 28.0)
+    cavity, smooth = (_closed(brain, beyond_mm, radius_mm) for radius_mm in (8.0, 28.0))
     vault = _height_mm(brain) > -8.0
     cavity[:, :, vault] |= smooth[:, :, vault]
     return cavity
 
 
-def _hull(closed: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _hull(closed: npt.NDArray[np.bool_], beyond_mm: Distance) -> npt.NDArray[np.bool_]:
     """The form that the skull's outside follows: fossae filled, and the vault drawn down."""
-    hull, height = _closed(closed, 36.0), _height_mm(closed)
+    hull, height = _closed(closed, beyond_mm, 36.0), _height_mm(closed)
     outline = hull[:, :, int(np.argmin(np.abs(height + 14.0)))]
     for top, bottom, narrower in ((-14.0, _BASE_MM, 2), (_BASE_MM, -999.0, 5)):
         layer = (height < top) & (height >= bottom)
@@ -183,12 +219,11 @@ def _ventricles(csf: npt.NDArray[np.bool_], outside_mm: Field) -> npt.NDArray[np
     return np.asarray(csf & (outside_mm < -9.0) & (lateral | third | fourth))
 
 
-def _signed_mm(inside: npt.NDArray[np.bool_]) -> Field:
+def _signed_mm(inside: npt.NDArray[np.bool_], beyond_mm: Distance) -> Field:
     """Signed distance to the border, negative inside, smoothed over the voxel steps."""
-    outer = ndimage.distance_transform_edt(~inside, _COARSE_MM)
-    inner = ndimage.distance_transform_edt(inside, _COARSE_MM)
-    signed: Field = ndimage.gaussian_filter((outer - inner).astype(np.float32), 0.8)
-    return signed
+    signed = (beyond_mm - _depth_mm(inside)).astype(np.float32)
+    smooth: Field = ndimage.gaussian_filter(signed, 0.8)
+    return smooth
 
 
 def _bytes(share: Field) -> npt.NDArray[np.uint8]:
