@@ -138,7 +138,8 @@ def _shares() -> tuple[Field, Field]:
         folder = Path(package.origin).parent / "datasets" / "data"
         shares = []
         for tissue in ("gm", "wm"):
-            image = nibabel.load(folder / f"mni_icbm152_{tissue}_tal_nlin_sym_09a_converted.nii.gz")
+            path = folder / f"mni_icbm152_{tissue}_tal_nlin_sym_09a_converted.nii.gz"
+            image = nibabel.Nifti1Image.from_filename(path)
             values = np.asarray(image.dataobj, dtype=np.float32)
             shares.append(values / values.max())
     except (ImportError, FileNotFoundError) as error:
