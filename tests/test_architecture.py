@@ -51,10 +51,12 @@ FOREIGN = {
     "google": ["export/ichexport/configs.py", "client/ichclient/transport.py"],
     "highdicom": ["training/ichtrain/data/masks.py"],
     "grpc": ["client/ichclient/readiness.py", "client/ichclient/transport.py"],
+    "lightning_fabric": ["training/ichtrain/fit/checkpoint.py"],
     "nibabel": ["training/ichtrain/data/masks.py", "training/ichtrain/phantom/atlas.py"],
     "matplotlib": [
         "training/ichtrain/ensemble/plot.py",
         "training/ichtrain/evaluate/plots.py",
+        "training/ichtrain/fit/curves.py",
         "training/ichtrain/review/plot.py",
     ],
     "numpy": ["*"],
@@ -77,9 +79,11 @@ FOREIGN = {
         "training/ichtrain/data/patients.py",
         "training/ichtrain/phantom/dicom.py",
     ],
+    "pytorch_lightning": ["training/ichtrain/fit/loop.py"],
     "rich": ["cli.py", "*_cli.py", "client/ichclient/terminal.py"],
     "sklearn": [
         "training/ichtrain/evaluate/roc.py",
+        "training/ichtrain/fit/validation.py",
         "training/ichtrain/statistics/calibration.py",
     ],
     "statsmodels": [
@@ -87,10 +91,11 @@ FOREIGN = {
         "training/ichtrain/statistics/calibration.py",
         "training/ichtrain/statistics/intervals.py",
     ],
-    "safetensors": ["export/ichexport/weights.py"],
+    "safetensors": ["export/ichexport/weights.py", "training/ichtrain/fit/checkpoint.py"],
     "scipy": [
         "training/ichtrain/ensemble/optimise.py",
         "training/ichtrain/evaluate/baseline.py",
+        "training/ichtrain/paint.py",
         "training/ichtrain/phantom/*.py",
         "training/ichtrain/statistics/delong.py",
     ],
@@ -100,7 +105,7 @@ FOREIGN = {
         "training/ichtrain/data/parallel.py",
     ],
     "segmentation_models_pytorch": ["export/ichexport/members.py"],
-    "torch": ["export/ichexport/*.py", "training/ichtrain/*.py"],
+    "torch": ["export/ichexport/*.py", "training/ichtrain/*.py", "training/ichtrain/fit/*.py"],
     "triton_python_backend_utils": [
         "export/ichexport/adapters/*.py",
         "model_repository/*/1/model.py",
