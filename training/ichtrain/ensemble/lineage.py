@@ -47,7 +47,8 @@ def refuse_seen_patients(
     """Raise `SplitLeak` where a member may have trained on a patient of `split` in `data`.
 
     Each folder that a record names has to be among `data` or `trained_on`, told by the hash of its
-    index, so that no patient is in two splits can be seen. A member without a record is refused.
+    index, so that a patient in two splits is seen. A member whose record names no folder, or that
+    has no record, is refused.
     """
     if split == "train":
         raise SplitLeak("Members train on the split 'train'; fit the ensemble on another one.")
@@ -59,13 +60,28 @@ def refuse_seen_patients(
                 f"{name} has no training record ({name}.json), so nobody can tell whether it was "
                 "trained on these patients. Train it with `ichtrain fit`, or say --unchecked."
             )
-        for folder in record.get("data", {}).get("folders", []):
-            if folder.get("index_sha256") not in seen:
+        for folder, index in _folders_of_record(name, record):
+            if index not in seen:
                 raise SplitLeak(
-                    f"{name} was trained on the prepared folder '{folder.get('name')}', which is "
-                    "not among the data as it was then. Name it with --trained-on, so that its "
-                    "patients can be compared, or say --unchecked."
+                    f"{name} was trained on the prepared folder '{folder}', which is not among the "
+                    "data as it was then. Name it with --trained-on, so that its patients can be "
+                    "compared, or say --unchecked."
                 )
+
+
+def _folders_of_record(name: str, record: dict[str, Any]) -> list[tuple[str, str]]:
+    """Name and index hash of each folder that a member was trained on; there is one at least."""
+    try:
+        folders = [(str(each["name"]), str(each["index_sha256"]))
+                   for each in record["data"]["folders"]]  # fmt: skip
+    except (KeyError, TypeError):
+        folders = []
+    if not folders:
+        raise SplitLeak(
+            f"The training record of {name} ({name}.json) names no data, so nobody can tell whether "
+            "it was trained on these patients. Train it with `ichtrain fit`, or say --unchecked."
+        )
+    return folders
 
 
 def index_sha256(folder: Prepared) -> str:

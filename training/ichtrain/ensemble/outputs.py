@@ -40,8 +40,13 @@ class Members:
             member = member_from_file(path)
             grids[name], outputs[name] = member.options.grid, output_names(member.options)
             self._runners[name] = torch_from_member(member)
-            finding = finding_of_member(name, record_of_member(run, name))
-            facts.append(MemberFacts(name, finding, sha256_from_file(path)))
+            record, sha256 = record_of_member(run, name), sha256_from_file(path)
+            if record is not None and record.get("weights_sha256") != sha256:
+                raise EnsembleError(
+                    f"{run / name}.json is the record of other weights than {path}; train {name} "
+                    "again, so that what it says of its data is true."
+                )
+            facts.append(MemberFacts(name, finding_of_member(name, record), sha256))
         self.facts = tuple(facts)
         self.names = options.members
         self.grid = _one_grid(grids)
@@ -74,6 +79,11 @@ class Members:
             for uid in folder.uids
             if folder.record(uid)["split"] == split
         ]
+        if len({uid for _, uid in work}) != len(work):
+            raise EnsembleError(
+                "A series is in two of the prepared folders, or a folder was named twice; it would "
+                "count double. Name each once."
+            )
         judged = []
         for number, (folder, uid) in enumerate(work):
             progress(number, len(work))
