@@ -78,8 +78,9 @@ def _folders_of_record(name: str, record: dict[str, Any]) -> list[tuple[str, str
         folders = []
     if not folders:
         raise SplitLeak(
-            f"The training record of {name} ({name}.json) names no data, so nobody can tell whether "
-            "it was trained on these patients. Train it with `ichtrain fit`, or say --unchecked."
+            f"The training record of {name} ({name}.json) names no data, so nobody can tell "
+            "whether it was trained on these patients. Train it with `ichtrain fit`, or say "
+            "--unchecked."
         )
     return folders
 
