@@ -19,6 +19,7 @@ def augmented(
     # Air outside the field: sample the difference from air, which is 0 there.
     hu = _sampled(hu - HU_AIR, matrix) + HU_AIR
     lesion, brain = _sampled(lesion, matrix), _sampled(brain, matrix)
+    hu = hu + _glow_hu(hu, rng)
     if rng.random() < 0.3:
         hu = F.avg_pool2d(hu, 3, stride=1, padding=1, count_include_pad=False)
     # Scanners differ in the level of the brain, and within a slice by what the bone leaves behind.
@@ -29,6 +30,26 @@ def augmented(
     noise_hu = torch.from_numpy(rng.uniform(0.0, 5.0, (count, 1, 1, 1))).float()
     hu = hu * gain + shift_hu + bias_hu + torch.randn_like(hu) * noise_hu
     return torch.round(torch.clamp(hu, HU_AIR, HU_MAX)), lesion, brain
+
+
+def _glow_hu(hu: Tensor, rng: np.random.Generator) -> Tensor:
+    """What bone leaves in the brain beside it: a narrow blur and a wide, weaker brightening.
+
+    On a real scanner the first millimetres under the skull were seen 10 to 40 HU brighter than
+    deep brain, and 3 to 6 HU still 10 mm away.
+    """
+    bone = torch.clamp((hu - 250.0) / 1000.0, 0.0, 1.0)
+    glow = torch.zeros_like(hu)
+    for width, most_hu in ((9, 150.0), (25, 90.0)):
+        strength_hu = torch.from_numpy(rng.uniform(0.0, most_hu, (len(hu), 1, 1, 1))).float()
+        glow = glow + strength_hu * _wide_mean(_wide_mean(bone, width), width)
+    return glow
+
+
+def _wide_mean(values: Tensor, width: int) -> Tensor:
+    half = width // 2
+    rows = F.avg_pool2d(values, (width, 1), stride=1, padding=(half, 0))
+    return F.avg_pool2d(rows, (1, width), stride=1, padding=(0, half))
 
 
 def _affine(count: int, rng: np.random.Generator) -> Tensor:

@@ -34,10 +34,10 @@ Progress = Callable[[str, int, int, str], None]
 """Told the stage, steps done, steps in all, and its latest figures in words."""
 
 
-FIRST = FitOptions(name="ich_any", epochs=4, steps_per_epoch=320, crop_rows=192, crop_columns=160)
+FIRST = FitOptions(name="ich_any", epochs=3, steps_per_epoch=420, crop_rows=192, crop_columns=160)
 """A head fits into the crop, whichever way it lies on the grid."""
 
-SUBTYPE = replace(FIRST, name="ich_subtype", epochs=2, steps_per_epoch=130, learning_rate=1e-3)
+SUBTYPE = replace(FIRST, name="ich_subtype", epochs=1, steps_per_epoch=260, learning_rate=1e-3)
 
 
 @dataclass(frozen=True)
