@@ -10,11 +10,11 @@ import click
 from ichcore.errors import IchError
 from ichtrain.data_cli import manifest, prepare
 from ichtrain.ensemble_cli import ensemble
+from ichtrain.evaluate_cli import card, evaluate
 from ichtrain.fit_cli import fit
 from ichtrain.phantom_cli import phantom
 from ichtrain.review_cli import review
 from ichtrain.starter_cli import phantoms, starter
-from ichtrain.unseen_cli import unseen
 
 
 class _Told(click.Group):
@@ -44,5 +44,6 @@ main.add_command(prepare)
 main.add_command(fit)
 main.add_command(ensemble)
 main.add_command(starter)
-main.add_command(unseen)
+main.add_command(evaluate)
+main.add_command(card)
 main.add_command(review)

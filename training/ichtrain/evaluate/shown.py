@@ -1,0 +1,105 @@
+"""Record -> what shows it elsewhere: the model card, and the table in the README."""
+
+from __future__ import annotations
+
+import textwrap
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from ichexport.files import written_whole
+from ichtrain.errors import EvaluationError
+from ichtrain.evaluate import tables
+from ichtrain.evaluate.record import Record
+
+TEMPLATE_FILE = "model-card.md.template"
+BEGIN, END = "<!-- evaluation -->", "<!-- /evaluation -->"
+
+
+def card_from_record(record: Record) -> str:
+    """The model card: the package's own words with the figures of one evaluation."""
+    text = files("ichtrain.evaluate").joinpath(TEMPLATE_FILE).read_text(encoding="utf-8")
+    spec, conditions, counts = record["spec"], record["conditions"], record["counts"]
+    grid = spec["grid"]
+    return Template(text).substitute(
+        name=record["name"],
+        notice=record["notice"],
+        members=_members(record),
+        input=(
+            f"HU on a grid of {grid['rows']} x {grid['columns']} pixels of "
+            f"{grid['pixel_spacing_mm']:g} mm, {_slices(grid['slices_per_item'])} an item"
+        ),
+        rule=spec["study_rule"]["name"].replace("_", " "),
+        provenance=_provenance(spec["provenance"]),
+        spec=record["spec_sha256"][:16],
+        series=counts["series"],
+        bleeds=counts["bleeds"],
+        clean=counts["clean"],
+        split=conditions["split"],
+        data=", ".join(f"`{one['folder']}` ({one['series']})" for one in conditions["data"]),
+        sites=", ".join(one["name"] for one in record["sites"]),
+        engine=conditions["engine"],
+        command=conditions["command"],
+        points=tables.points_table(record),
+        areas=tables.areas_table(record),
+        subtypes=tables.groups_table(record, "subtypes"),
+        bands=tables.groups_table(record, "bands"),
+        predictive=tables.predictive_table(record),
+        calibration=tables.calibration_table(record),
+        volume=tables.volume_table(record),
+    )
+
+
+def readme_with_table(text: str, record: Record) -> str:
+    """The README with the table of a record between its marks.
+
+    Raises `EvaluationError` where the marks are not there once each.
+    """
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise EvaluationError(f"The README needs the marks {BEGIN} and {END}, once each.")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{tables.readme_table(record)}\n{END}{after}"
+
+
+def write_shown(record: Record, card: Path | None, readme: Path | None) -> None:
+    """Write the model card and put the table into the README, where they are named."""
+    if readme is not None:
+        try:
+            text = readme.read_text(encoding="utf-8")
+        except OSError as error:
+            raise EvaluationError(f"{readme} cannot be read ({error.strerror}).") from error
+        written_whole(readme, readme_with_table(text, record).encode())
+    if card is not None:
+        written_whole(card, card_from_record(record).encode())
+
+
+def _members(record: Record) -> str:
+    networks = record["conditions"].get("networks", {})
+    rows = [
+        [
+            f"`{one['name']}`",
+            one["finding"],
+            networks.get(one["name"], "unknown"),
+            f"{one['score_weight']:.3f}",
+            f"{one['mask_weight']:.3f}",
+            f"`{one['weights_sha256'][:16]}`",
+        ]
+        for one in record["spec"]["members"]
+    ]
+    heads = ["member", "trained on", "network", "score weight", "mask weight", "weights SHA-256"]
+    return tables.table(heads, rows)
+
+
+def _provenance(provenance: dict[str, str]) -> str:
+    """What the spec says of its own making; long values are options, and stay in ensemble.json."""
+    rows = [
+        [name.replace("_", " "), textwrap.shorten(value, 200, placeholder=" ...")]
+        for name, value in provenance.items()
+        if not value.startswith("{")
+    ]
+    return tables.table(["what", "as `ensemble.json` has it"], rows)
+
+
+def _slices(count: int) -> str:
+    return "one slice" if count == 1 else f"{count} neighbouring slices"
