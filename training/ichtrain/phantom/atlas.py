@@ -228,4 +228,5 @@ def _signed_mm(inside: npt.NDArray[np.bool_], beyond_mm: Distance) -> Field:
 
 
 def _bytes(share: Field) -> npt.NDArray[np.uint8]:
-    return np.asarray(np.rint(np.clip(share, 0.0, 1.0) * 255.0), dtype=np.uint8)
+    # In C order: `np.take` copies a whole volume in any other, for every sample of every slice.
+    return np.ascontiguousarray(np.rint(np.clip(share, 0.0, 1.0) * 255.0), dtype=np.uint8)
