@@ -55,7 +55,7 @@ class TrainingBatches(Dataset[Batch]):
             "hu": self.data.items(series, [index])[0].astype(np.float32),
             "lesion": self._mask(series, "lesion", index),
             "brain": self._mask(series, "brain", index),
-            "brain_known": np.float32(series.brain is not None),  # type: ignore[dict-item]
+            "brain_known": np.float32(series.brain is not None),
             "label": np.full(1, label, dtype=np.float32),
         }
 
@@ -76,9 +76,9 @@ class TrainingBatches(Dataset[Batch]):
             places.append((stride * int(rng.integers((size - length) // stride + 1)), length))
         fine = tuple(slice(first, first + length) for first, length in places)
         coarse = tuple(slice(s.start // stride, s.stop // stride) for s in fine)
-        batch["hu"] = batch["hu"][(..., *fine)].contiguous()
+        batch["hu"] = batch["hu"][..., fine[0], fine[1]].contiguous()
         for name in ("lesion", "brain"):
-            batch[name] = batch[name][(..., *coarse)].contiguous()
+            batch[name] = batch[name][..., coarse[0], coarse[1]].contiguous()
         return batch
 
 

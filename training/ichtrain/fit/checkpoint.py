@@ -23,7 +23,7 @@ from ichtrain.errors import FitError
 _KEY = "checkpoint"
 
 
-class SafetensorsCheckpointIO(CheckpointIO):  # type: ignore[misc]
+class SafetensorsCheckpointIO(CheckpointIO):
     """Lightning's way to a checkpoint file, as safetensors, whole or not there."""
 
     def save_checkpoint(

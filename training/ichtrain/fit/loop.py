@@ -53,7 +53,7 @@ class Loop:
     precision: str
 
 
-class _Fit(pl.LightningModule):  # type: ignore[misc]
+class _Fit(pl.LightningModule):
     """One member with its loss, its validation and its own part of a checkpoint."""
 
     def __init__(
@@ -261,7 +261,7 @@ def precision_from_options(options: FitOptions, device: str) -> str:
     return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[options.precision]
 
 
-def _trainer(options: FitOptions, checkpoint: Path, device: str, precision: str) -> pl.Trainer:
+def _trainer(options: FitOptions, checkpoint: Path, device: str, precision: Any) -> pl.Trainer:
     keeper = ModelCheckpoint(
         dirpath=checkpoint.parent,
         filename=checkpoint.stem,

@@ -82,8 +82,7 @@ def _first_member(data: FitData, options: FitOptions) -> Member:
     start = member_from_file(options.start)
     network = ("encoder", "encoder_depth", "decoder_channels", "annotation")
     theirs, ours = (
-        tuple(getattr(each.options, name) for name in network)
-        + (each.options.grid.slices_per_item,)
+        (*(getattr(each.options, name) for name in network), each.options.grid.slices_per_item)
         for each in (start, member)
     )
     if theirs != ours:

@@ -48,7 +48,7 @@ def slice_auc(series: Sequence[LabelledSeries], logits: Sequence[Logits]) -> flo
     return _auc(labels[known], values[known])
 
 
-def _auc(labels: NDArray[np.integer], values: Logits) -> float:
+def _auc(labels: NDArray[np.int8], values: Logits) -> float:
     from sklearn.metrics import roc_auc_score
 
     return float(roc_auc_score(labels, values))
