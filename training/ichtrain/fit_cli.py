@@ -73,8 +73,10 @@ def fit(
         crop_columns=crop_columns or crop_pixels,
         **given,
     )
-    columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(),
-               TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[figures]}"))  # fmt: skip
+    columns = (
+        TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[figures]}"),
+    )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as bars:
         task = bars.add_task(options.name, total=None, figures="")
 
@@ -83,13 +85,11 @@ def fit(
             bars.update(task, completed=done, total=total, figures=text)
 
         record = fit_member(data, run, options, show, resume=resume)
-    best, slices = (
-        record.best,
-        "" if record.best.slice_auc is None else (f", over slices {record.best.slice_auc:.3f}"),
-    )
+    best = record.best
+    slices = "" if best.slice_auc is None else f", over slices {best.slice_auc:.3f}"
     click.echo(
-        f"{run / record.name}.safetensors: AUC over validation studies {best.study_auc:.3f}{slices} "
-        f"(epoch {best.epoch}). Loader {record.loader_slices_per_second:g}, trainer "
+        f"{run / record.name}.safetensors: AUC over validation studies {best.study_auc:.3f}"
+        f"{slices} (epoch {best.epoch}). Loader {record.loader_slices_per_second:g}, trainer "
         f"{record.trainer_slices_per_second:g} slices/s. Research demonstration, not a medical "
         "device."
     )
