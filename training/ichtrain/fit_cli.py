@@ -27,13 +27,15 @@ _ENCODERS = ("densenet121", "inceptionresnetv2", "mobilenet_v2", "vgg19")
 @click.option("--name", required=True, help="Name of the member, such as ich_sdh.")
 @click.option("--encoder", type=click.Choice(_ENCODERS), default="mobilenet_v2", show_default=True)
 @click.option("--subset", type=click.Choice(("all", "sdh", "sah", "small")), default="all",
-              show_default=True, help="Its own subtype and normals; small is 5 mL or less.")  # fmt: skip
+              show_default=True,
+              help="Its own subtype and normals; small is 5 mL or less.")  # fmt: skip
 @click.option("--annotation", type=click.Choice(("strong", "weak")), default="strong",
               show_default=True, help="Learn from masks, or from labels of slices.")  # fmt: skip
 @click.option("--start", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="Weights (safetensors) to begin from.")  # fmt: skip
 @click.option("--brain/--no-brain", "with_brain", default=None,
-              help="Give BRAIN as an output. [default: a strong member of subset all does]")  # fmt: skip
+              help="Give BRAIN as an output. [default: a strong member of subset "
+                   "all does]")  # fmt: skip
 @click.option("--slices-per-item", type=click.Choice(("1", "3")),
               help="Give the network the neighbours too. [default: as the grid says]")  # fmt: skip
 @click.option("--epochs", default=10, show_default=True)
