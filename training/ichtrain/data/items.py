@@ -20,4 +20,5 @@ def items_hu(series: LabelledSeries, slices_per_item: int) -> NDArray[np.float16
     count, reach = len(series.hu), slices_per_item // 2
     offsets = np.arange(-reach, reach + 1)
     index = np.clip(np.arange(count)[:, None] + offsets, 0, count - 1)
-    return np.asarray(series.hu)[index]
+    items: NDArray[np.float16] = np.asarray(series.hu)[index]
+    return items

@@ -77,7 +77,14 @@ def _roc_panel(axes: Axes, record: Record, level: str) -> None:
     if level == "study":
         _mark_points(axes, record)
     handles, labels = axes.get_legend_handles_labels()
-    axes.legend(handles[::-1], labels[::-1], loc="lower right", fontsize=8, title="AUC")
+    order = [len(names) - 1, *range(len(names) - 1), *range(len(names), len(handles))]
+    axes.legend(
+        [handles[each] for each in order],
+        [labels[each] for each in order],
+        loc="lower right",
+        fontsize=8,
+        title="AUC (95 % interval)",
+    )
     return None
 
 
@@ -106,7 +113,7 @@ def _mark_points(axes: Axes, record: Record) -> None:
             color=VERMILION,
             markeredgecolor=BLACK,
             markersize=7,
-            linewidth=1,
+            linewidth=0.8,
             capsize=2,
             zorder=5,
             label=f"{point['name'].replace('_', ' ')}, 95 % exact",
@@ -122,29 +129,33 @@ def _reliability(record: Record) -> Figure:
 
 
 def _reliability_panel(axes: Axes, below: Axes, one: Record, level: str) -> None:
-    axes.set_title(f"{level.title()} score")
     axes.set_ylabel("share with blood (95 % exact)")
-    below.set_xlabel(f"{level} score")
+    below.set_xlabel(f"{level} score, in bins of 0.1")
     below.set_ylabel("cases")
     _share_axes(axes)
-    axes.plot([0, 1], [0, 1], color="#CCCCCC", linewidth=1, label="perfectly calibrated")
+    axes.plot([0, 1], [0, 1], color="#BBBBBB", linewidth=1.2)
+    axes.text(0.55, 0.6, "perfectly calibrated", ha="right", fontsize=8, color="#777777")
     calibration = one["calibration"]
     if calibration is None:
+        axes.set_title(f"{level.title()} score")
         return _say(axes, "no case of which the truth is known")
+    title = f"{level.title()} score: Brier {calibration['brier']:.3f}, "
+    title += f"expected calibration error {calibration['expected_calibration_error']:.3f}"
+    if calibration["slope"] is not None:
+        title += f"\nintercept {calibration['intercept']:.2f}, slope {calibration['slope']:.2f}"
+    axes.set_title(title, fontsize=10)
     bins = calibration["bins"]
-    means = [each["mean_probability"] for each in bins]
-    shares = [each["observed_share"] for each in bins]
     axes.errorbar(
-        means,
-        shares,
+        [each["mean_probability"] for each in bins],
+        [each["observed_share"] for each in bins],
         yerr=_exact_reach(bins),
-        fmt="o-",
+        fmt="o",
         color=BLUE,
         capsize=3,
-        label="observed, in bins of 0.1",
+        linewidth=1.2,
+        clip_on=False,
     )
-    axes.legend(loc="upper left", fontsize=9)
-    below.bar(
+    bars = below.bar(
         [(each["low"] + each["high"]) / 2 for each in bins],
         [each["count"] for each in bins],
         width=0.09,
@@ -152,11 +163,10 @@ def _reliability_panel(axes: Axes, below: Axes, one: Record, level: str) -> None
         edgecolor=BLACK,
         linewidth=0.5,
     )
-    below.set_yscale("log")
-    text = f"Brier {calibration['brier']:.3f}, ECE {calibration['expected_calibration_error']:.3f}"
-    if calibration["slope"] is not None:
-        text += f"\nintercept {calibration['intercept']:.2f}, slope {calibration['slope']:.2f}"
-    axes.text(0.97, 0.04, text, transform=axes.transAxes, ha="right", fontsize=9)
+    below.bar_label(bars, fontsize=8)
+    # Counts span decades, and the bars carry their numbers: ticks would only repeat them.
+    below.set(yscale="log", ylim=(0.7, 6 * max(each["count"] for each in bins)))
+    below.tick_params(axis="y", which="both", left=False, labelleft=False)
     return None
 
 
@@ -197,8 +207,8 @@ def _weights(record: Record) -> Figure:
     axes.set_yticks(places, names)
     axes.set_xlim(0, 1.08)
     axes.set_xlabel("weight (each kind sums to 1)")
-    axes.set_title("What each member adds to the ensemble")
-    axes.legend(loc="lower right", fontsize=9)
+    axes.set_title("What each member adds to the ensemble", loc="left")
+    figure.legend(loc="outside upper right", ncols=2, fontsize=9)
     return figure
 
 
@@ -245,7 +255,11 @@ def _volume_panel(axes: Axes, record: Record) -> None:
     axes.text(5, most, " 5 mL", fontsize=8, va="top", color="#444444")
     axes.set(xscale="log", yscale="log", xlim=(_LEAST_ML * 0.8, most), ylim=(_LEAST_ML * 0.8, most))
     axes.set_aspect("equal")
-    axes.legend(loc="upper left", fontsize=9, title=f"called at {_words(_balanced(record))}")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+    axes.legend(
+        loc="upper left", fontsize=8, framealpha=0.6, title=f"called at {_words(_balanced(record))}"
+    )
     return None
 
 
