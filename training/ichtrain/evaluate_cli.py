@@ -86,6 +86,6 @@ def card(evaluation: Path, card: Path | None, readme: Path | None) -> None:
     from ichtrain.evaluate.shown import write_shown
 
     record = record_from_file(evaluation)
-    write_evaluation(record, evaluation.parent)
     write_shown(record, card, readme)
+    write_evaluation(record, evaluation.parent)
     click.echo(f"{evaluation.parent}: written again. {record['notice']}")
