@@ -175,6 +175,11 @@ def test_the_key_comes_back_from_its_file(drawn_pack: Path, key: Key) -> None:
     assert {case.SeriesInstanceUID for case in key.cases} == {uid(n) for n in range(SERIES)}
 
 
+def test_a_series_in_two_folders_is_refused(images: Images) -> None:
+    with pytest.raises(ReviewError, match="name one of them"):
+        Images(images.folders * 2)
+
+
 def test_a_pack_is_not_written_over(drawn_pack: Path, key: Key, images: Images) -> None:
     with pytest.raises(ReviewError, match="exists"):
         write_pack(drawn_pack, key, images, None)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,34 +56,33 @@ KEY_SLICES = 4
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
 class Images:
     """The prepared folders that hold the series of a study."""
 
-    folders: tuple[Prepared, ...]
-
-    def __post_init__(self) -> None:
+    def __init__(self, folders: Sequence[Prepared]) -> None:
         """Refuse a series that lies in two folders, which might differ."""
-        uids = [uid for folder in self.folders for uid in folder.uids]
-        if twice := sorted({uid for uid in uids if uids.count(uid) > 1}):
-            raise ReviewError(
-                f"Series {twice[0]} lies in two of the prepared folders; name one of them."
-            )
+        self.folders = tuple(folders)
+        self._home: dict[str, Prepared] = {}
+        for folder in self.folders:
+            for uid in folder.uids:
+                if uid in self._home:
+                    raise ReviewError(
+                        f"Series {uid} lies in {self._home[uid].folder} and in {folder.folder}; "
+                        "name one of them."
+                    )
+                self._home[uid] = folder
 
     def patients(self) -> dict[str, str]:
         """The patient of every series."""
-        return {uid: self.series(uid).patient for folder in self.folders for uid in folder.uids}
+        return {uid: folder.series(uid).patient for uid, folder in self._home.items()}
 
     def grid(self, uid: str) -> Grid:
         """The grid a series lies on."""
-        return self._folder(uid).grid
+        return self._home[uid].grid
 
     def series(self, uid: str) -> LabelledSeries:
         """A series of any of the folders."""
-        return self._folder(uid).series(uid)
-
-    def _folder(self, uid: str) -> Prepared:
-        return next(folder for folder in self.folders if uid in folder.uids)
+        return self._home[uid].series(uid)
 
 
 def key_from_picked(

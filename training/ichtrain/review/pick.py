@@ -135,8 +135,8 @@ def _shared(
 
 def _reason(uid: str, evaluations: Sequence[Evaluation], margin: float) -> str:
     ensemble, *comparators = (one.margin(uid) for one in evaluations)
-    side = "wrong" if ensemble < 0 else "nearly wrong" if ensemble < margin else "right"
-    said = f"the ensemble is {side} by {abs(ensemble):.2f} logits"
+    side = "wrong by" if ensemble < 0 else "right by only" if ensemble < margin else "right by"
+    said = f"the ensemble is {side} {abs(ensemble):.2f} logits"
     if not comparators:
         return said
     below = sum(one < margin for one in comparators)

@@ -26,7 +26,8 @@ _WARNING = (
 )
 _NOTES = (
     "Intervals are 95 %, exact (Clopper-Pearson). Pooled exact intervals take every answer for an "
-    "independent one and are too narrow; the interval over cases (bootstrap) does not.",
+    "independent one and are too narrow; the interval over cases (bootstrap) does not, but "
+    "needs a dozen cases of a kind before it can be trusted.",
     "p is the two-sided exact McNemar test; pooled, a case counts once, as gained or lost by more "
     "readers (sign test). The readers' p are also given adjusted for their number (Holm).",
     "Fleiss' kappa is over the cases that every reader of the round answered; its interval is a "
