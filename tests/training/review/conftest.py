@@ -31,7 +31,7 @@ def is_bleed(number: int) -> bool:
 
 
 def drawn_series(number: int) -> LabelledSeries:
-    """An ellipse of bone around brain; odd numbers bleed in slices 2 and 3."""
+    """An ellipse of bone around brain; odd numbers bleed in slices 3 and 4."""
     rng = np.random.default_rng(number)
     rows, columns = np.mgrid[-1 : 1 : GRID.rows * 1j, -1 : 1 : GRID.columns * 1j]
     radius = np.hypot(rows, columns * 1.2)
@@ -40,9 +40,9 @@ def drawn_series(number: int) -> LabelledSeries:
     lesion = np.zeros((SLICES, *GRID.mask_shape), dtype=np.uint8)
     labels = np.zeros((SLICES, len(LABELS)), dtype=np.int8)
     if is_bleed(number):
-        hu[2:4, 30:38, 20:28] = 68
-        lesion[2:4, 15:19, 10:14] = 255
-        labels[2:4, [0, LABELS.index("iph")]] = 1
+        hu[3:5, 30:38, 20:28] = 68
+        lesion[3:5, 15:19, 10:14] = 255
+        labels[3:5, [0, LABELS.index("iph")]] = 1
     return LabelledSeries(
         SeriesInstanceUID=uid(number),
         SOPInstanceUID=tuple(f"{uid(number)}.{index}" for index in range(SLICES)),
