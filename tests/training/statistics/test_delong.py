@@ -126,6 +126,46 @@ def test_the_logit_interval_covers_as_often_as_it_says() -> None:
     assert 0.92 <= covered / 400 <= 0.98
 
 
+def test_cases_that_are_their_own_clusters_give_delongs_figures() -> None:
+    truth, first = random_cases(5)
+    _, second = random_cases(6)
+    alone = np.arange(len(truth))
+    assert auc_from_scores(truth, first, clusters=alone).standard_error == pytest.approx(
+        auc_from_scores(truth, first).standard_error
+    )
+    assert paired_test(truth, first, second, clusters=alone).p_value == pytest.approx(
+        paired_test(truth, first, second).p_value
+    )
+
+
+def test_cases_told_four_times_are_no_more_certain_than_once() -> None:
+    truth, first = random_cases(7)
+    _, second = random_cases(8)
+    again = np.repeat(np.arange(len(truth)), 4)
+    told = auc_from_scores(truth[again], first[again], clusters=again)
+    assert told.standard_error == pytest.approx(auc_from_scores(truth, first).standard_error)
+    assert paired_test(truth[again], first[again], second[again], clusters=again).p_value == (
+        pytest.approx(paired_test(truth, first, second).p_value)
+    )
+    believed = auc_from_scores(truth[again], first[again])
+    assert believed.standard_error < 0.55 * told.standard_error
+
+
+def test_intervals_of_cases_that_hang_together_cover_only_with_their_clusters() -> None:
+    rng = np.random.default_rng(1)
+    homes = np.repeat(np.arange(40), 6)  # six slices each of forty series that share a brightness
+    truth = (homes % 3 == 0).astype(int)
+    true_area = 0.7734  # phi(1.5 / sqrt(2 (1 + 1)))
+    covered = {"clustered": 0, "plain": 0}
+    for _ in range(200):
+        scores = rng.normal(1.5 * truth, 1.0) + rng.normal(0, 1.0, 40)[homes]
+        for name, clusters in (("clustered", homes), ("plain", None)):
+            found = auc_from_scores(truth, scores, clusters=clusters)
+            covered[name] += found.low <= true_area <= found.high
+    assert 0.9 <= covered["clustered"] / 200 <= 0.99
+    assert covered["plain"] / 200 < 0.85
+
+
 def test_the_order_of_the_scores_turns_only_the_sign_of_a_test() -> None:
     truth, first = random_cases(2)
     _, second = random_cases(3)

@@ -114,19 +114,33 @@ def point_from_outcomes(
 
 def area_from_outcomes(bleeds: Sequence[Outcome], clean: Sequence[Outcome]) -> AUC | None:
     """The ensemble's area over the series that have a score."""
-    scored = [(bool(one.truth), one.score) for one in (*bleeds, *clean) if one.score is not None]
-    return area_or_none([truth for truth, _ in scored], [score for _, score in scored])
+    scored = [
+        (bool(one.truth), one.score, one.patient)
+        for one in (*bleeds, *clean)
+        if one.score is not None
+    ]
+    truth, score, patients = zip(*scored, strict=True) if scored else ((), (), ())
+    return area_or_none(truth, score, patients)
 
 
 def areas_from_scores(
-    truth: ArrayLike, ensemble: ArrayLike, others: dict[str, NDArray[np.float64]]
+    truth: ArrayLike,
+    ensemble: ArrayLike,
+    others: dict[str, NDArray[np.float64]],
+    patients: ArrayLike,
 ) -> Areas:
-    """Areas of the ensemble and of all others on the same cases, and paired tests against each."""
-    areas = {name: area_or_none(truth, scores) for name, scores in others.items()}
-    own = area_or_none(truth, ensemble)
+    """Areas of the ensemble and of all others on the same cases, and paired tests against each.
+
+    What comes from one of the `patients` [n] hangs together, which errors and tests allow for.
+    """
+    areas = {name: area_or_none(truth, scores, patients) for name, scores in others.items()}
+    own = area_or_none(truth, ensemble, patients)
     if own is None:
         return Areas(None, areas, ())
-    tests = {name: paired_test(truth, ensemble, scores) for name, scores in others.items()}
+    tests = {
+        name: paired_test(truth, ensemble, scores, clusters=patients)
+        for name, scores in others.items()
+    }
     adjusted = adjusted_by_holm([test.p_value for test in tests.values()])
     return Areas(
         own,
@@ -138,10 +152,10 @@ def areas_from_scores(
     )
 
 
-def area_or_none(truth: ArrayLike, scores: ArrayLike) -> AUC | None:
+def area_or_none(truth: ArrayLike, scores: ArrayLike, patients: ArrayLike) -> AUC | None:
     """The area with its interval, None where a class is missing and it is not defined."""
     try:
-        return auc_from_scores(truth, scores)
+        return auc_from_scores(truth, scores, clusters=patients)
     except OneClass:
         return None
 

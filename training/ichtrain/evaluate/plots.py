@@ -12,6 +12,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from ichtrain.evaluate.record import BASELINE, ENSEMBLE, NOTICE, Record
+from ichtrain.evaluate.tables import group_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -281,7 +282,9 @@ def _groups_panel(axes: Axes, record: Record) -> None:
             capsize=3,
             clip_on=False,
         )
-    axes.set_yticks(range(len(groups)), [f"{one['name']} (n = {one['bleeds']})" for one in groups])
+    axes.set_yticks(
+        range(len(groups)), [f"{group_words(one['name'])} (n = {one['bleeds']})" for one in groups]
+    )
     axes.set_xlim(0, 1)
     axes.grid(axis="x", color="#DDDDDD")
     if not groups:

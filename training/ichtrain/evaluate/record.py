@@ -117,27 +117,34 @@ def _study_level(outcomes: Sequence[Outcome], spec: EnsembleSpec) -> Record:
         name: np.array([one.member_scores[name] for one in judged]) for name in spec.member_names
     }
     others[BASELINE] = np.array([one.baseline_ml for one in judged])
-    return _level(truth, score, others)
+    return _level(truth, score, others, np.array([one.patient for one in judged]))
 
 
 def _slice_level(outcomes: Sequence[Outcome], spec: EnsembleSpec) -> Record:
-    parts = [one.slices for one in outcomes if one.slices is not None]
-    if not parts:
-        return _level(np.zeros(0, np.bool_), np.zeros(0), {})
+    judged = [(one.patient, one.slices) for one in outcomes if one.slices is not None]
+    if not judged:
+        return _level(np.zeros(0, np.bool_), np.zeros(0), {}, np.zeros(0))
+    parts = [part for _, part in judged]
     truth = np.concatenate([part.truth for part in parts])
     known = truth >= 0
     score = np.concatenate([part.score for part in parts])[known].astype(np.float64)
     members = np.concatenate([part.member_scores for part in parts])[known].astype(np.float64)
     others = dict(zip(spec.member_names, members.T, strict=True))
     others[BASELINE] = np.concatenate([part.baseline_mm2 for part in parts])[known].astype(float)
-    return _level(truth[known] == 1, score, others)
+    patients = np.repeat([patient for patient, _ in judged], [len(part.truth) for part in parts])
+    return _level(truth[known] == 1, score, others, patients[known])
 
 
-def _level(truth: NDArray[np.bool_], score: Float64, others: dict[str, Float64]) -> Record:
+def _level(
+    truth: NDArray[np.bool_],
+    score: Float64,
+    others: dict[str, Float64],
+    patients: NDArray[np.generic],
+) -> Record:
     return {
         "cases": len(truth),
         "positives": int(truth.sum()),
-        "areas": areas_from_scores(truth, score, others) if len(truth) else None,
+        "areas": areas_from_scores(truth, score, others, patients) if len(truth) else None,
         "calibration": calibration_from_scores(truth, score) if len(truth) else None,
         "curves": {
             name: curve_from_scores(truth, scores)
@@ -177,7 +184,8 @@ def _volume(bleeds: Sequence[Outcome], clean: Sequence[Outcome]) -> Record:
 
 
 def _plain_outcome(one: Outcome) -> Record:
-    return {name: value for name, value in vars(one).items() if name != "slices"}
+    # Records are passed on and published; whose series it is stays with the data.
+    return {name: value for name, value in vars(one).items() if name not in ("slices", "patient")}
 
 
 def _plain(value: object) -> Any:

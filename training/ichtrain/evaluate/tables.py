@@ -14,6 +14,17 @@ NOT_DEFINED = "not defined"
 """What an area is without a bleed or without a clean head."""
 
 
+GROUP_WORDS = {
+    "sdh": "subdural",
+    "sah": "subarachnoid",
+    "edh": "epidural",
+    "iph": "intraparenchymal",
+    "ivh": "intraventricular",
+    "two or more": "two subtypes or more",
+}
+"""Groups whose names are abbreviations, as a table says them; others stand as they are."""
+
+
 def page_from_record(record: Record) -> str:
     """The whole evaluation as one Markdown page."""
     sections = [
@@ -32,9 +43,9 @@ def page_from_record(record: Record) -> str:
         predictive_table(record),
         "## Areas under the ROC curve",
         areas_table(record),
-        "Intervals are DeLong's, symmetric in the logit of the area. Tests are DeLong's paired "
-        "ones, p values adjusted by Holm within a level. Slices of one series are not "
-        "independent, so the slice intervals are too narrow and the slice tests too sure.",
+        "Intervals are DeLong's, symmetric in the logit of the area, and tests DeLong's paired "
+        "ones, with Obuchowski's variance: what comes from one patient hangs together, slices "
+        "above all. P values are adjusted by Holm within a level.",
         "![ROC curves](roc.png)",
         "## Subtypes, against all clean heads",
         groups_table(record, "subtypes"),
@@ -62,8 +73,8 @@ def readme_table(record: Record) -> str:
     whole = record["whole"]
     clean = [_of(point["clean"]) for point in whole["points"]]
     rows = [["no bleed", str(whole["clean"]), *clean, "", ""], _readme_row(whole, "any bleed")]
-    rows += [_readme_row(one, one["name"]) for one in record["subtypes"] if one["bleeds"]]
-    rows += [_readme_row(one, one["name"]) for one in record["bands"] if one["bleeds"]]
+    groups = [one for one in (*record["subtypes"], *record["bands"]) if one["bleeds"]]
+    rows += [_readme_row(one, group_words(one["name"])) for one in groups]
     return table([*heads, "AUC (95 % interval)", "median Dice"], rows)
 
 
@@ -160,7 +171,11 @@ def groups_table(record: Record, name: str, *, clean: bool = False) -> str:
     heads += [f"specificity, {_words(point)}" for point in points] if clean else []
     rows = []
     for one in record[name]:
-        row = [one["name"], _count(one["bleeds"]), *([_count(one["clean"])] if clean else [])]
+        row = [
+            group_words(one["name"]),
+            _count(one["bleeds"]),
+            *([_count(one["clean"])] if clean else []),
+        ]
         row.append(area(one["area"]))
         row += [proportion(point["sensitivity"]) for point in one["points"]]
         row += [proportion(point["specificity"]) for point in one["points"]] if clean else []
@@ -207,6 +222,11 @@ def weights_table(record: Record) -> str:
         for one in record["spec"]["members"]
     ]
     return table(["member", "finding", "score weight", "mask weight"], rows)
+
+
+def group_words(name: str) -> str:
+    """The name of a group in words."""
+    return GROUP_WORDS.get(name, name)
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -2,14 +2,16 @@
 
 Sources: E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson, Biometrics 1988, 44:837-845, for the
 variance and the paired test; X. Sun, W. Xu, IEEE Signal Processing Letters 2014, 21:1389-1393,
-for its midranks, which need n log n steps. The unpaired test uses Welch's degrees of freedom.
+for its midranks, which need n log n steps; N. A. Obuchowski, Biometrics 1997, 53:567-578, for
+cases that hang together, such as slices of one series. The unpaired test uses Welch's degrees of
+freedom.
 `tests/training/statistics/test_delong.py` holds all of it against published figures.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -63,10 +65,15 @@ class AUCTest:
 
 @dataclass(frozen=True)
 class _Placements:
-    """Each positive's share of negatives below it [m], each negative's of positives above [k]."""
+    """Each positive's share of negatives below it [m], each negative's of positives above [k].
+
+    With clusters, `positive_home` and `negative_home` number the cluster of each.
+    """
 
     positive: Float64
     negative: Float64
+    positive_home: NDArray[np.int64] | None = None
+    negative_home: NDArray[np.int64] | None = None
 
     @property
     def area(self) -> float:
@@ -74,20 +81,51 @@ class _Placements:
 
     @property
     def variance(self) -> float:
-        return float(_spread(self.positive) + _spread(self.negative))
+        if self.positive_home is not None and self.negative_home is not None:
+            return self._clustered_variance(self.positive_home, self.negative_home)
+        return _spread(self.positive) + _spread(self.negative)
+
+    def less(self, other: _Placements) -> _Placements:
+        """Placements of the difference of two areas of the same cases."""
+        return replace(
+            self,
+            positive=self.positive - other.positive,
+            negative=self.negative - other.negative,
+        )
+
+    def _clustered_variance(
+        self, positive_home: NDArray[np.int64], negative_home: NDArray[np.int64]
+    ) -> float:
+        """Obuchowski's, of sums over clusters; each case a cluster of its own gives DeLong's."""
+        clusters = 1 + int(max(positive_home.max(), negative_home.max()))
+        of_positives = np.bincount(positive_home, self.positive - self.area, clusters)
+        of_negatives = np.bincount(negative_home, self.negative - self.area, clusters)
+        count, others = len(self.positive), len(self.negative)
+        variance = (
+            _scaled(len(np.unique(positive_home))) * float((of_positives**2).sum()) / count**2
+            + _scaled(len(np.unique(negative_home))) * float((of_negatives**2).sum()) / others**2
+            + 2 * _scaled(clusters) * float(of_positives @ of_negatives) / (count * others)
+        )
+        return max(0.0, variance)
 
 
 def auc_from_scores(
-    truth: ArrayLike, scores: ArrayLike, *, interval: str = "logit", confidence: float = 0.95
+    truth: ArrayLike,
+    scores: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    interval: str = "logit",
+    confidence: float = 0.95,
 ) -> AUC:
     """The area under the ROC curve of scores [n] for a truth of 0 and 1 [n], ties counted half.
 
-    Raises `OneClass` without a positive or without a negative, `ScoresError` on lengths that
-    differ and on values that are not finite or no truth.
+    `clusters` [n] names what each case belongs to, where cases hang together. Raises `OneClass`
+    without a positive or without a negative, `ScoresError` on lengths that differ and on values
+    that are not finite or no truth.
     """
     if interval not in INTERVALS:
         raise ScoresError(f"Interval '{interval}' is none of {', '.join(INTERVALS)}.")
-    placements = _placements(truth, scores)
+    placements = _placements(truth, scores, clusters)
     area, error = placements.area, math.sqrt(placements.variance)
     counts = len(placements.positive), len(placements.negative)
     if area in (0.0, 1.0):
@@ -98,16 +136,19 @@ def auc_from_scores(
 
 
 def paired_test(
-    truth: ArrayLike, first: ArrayLike, second: ArrayLike, *, confidence: float = 0.95
+    truth: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    confidence: float = 0.95,
 ) -> AUCTest:
-    """Compare two scores of the same cases, all [n]; raises as `auc_from_scores` does.
+    """Compare two scores of the same cases, all [n]; `clusters` and errors as `auc_from_scores`.
 
     Scores that rank the cases alike have no variance of their difference: statistic 0, p 1.
     """
-    a, b = _placements(truth, first), _placements(truth, second)
-    variance = _spread(a.positive - b.positive) + _spread(a.negative - b.negative)
-    difference = a.area - b.area
-    return _test(difference, variance, None, confidence)
+    difference = _placements(truth, first, clusters).less(_placements(truth, second, clusters))
+    return _test(difference.area, difference.variance, None, confidence)
 
 
 def unpaired_test(
@@ -129,16 +170,24 @@ def unpaired_test(
     return _test(a.area - b.area, variance, freedom, confidence)
 
 
-def _placements(truth: ArrayLike, scores: ArrayLike) -> _Placements:
+def _placements(
+    truth: ArrayLike, scores: ArrayLike, clusters: ArrayLike | None = None
+) -> _Placements:
     """Sun & Xu: a midrank among all less the midrank among its own kind counts the others below."""
     labels, values = _checked(truth, scores)
     positive, negative = values[labels], values[~labels]
     midrank = stats.rankdata(np.concatenate([positive, negative]))
     count, others = len(positive), len(negative)
-    return _Placements(
+    placements = _Placements(
         (midrank[:count] - stats.rankdata(positive)) / others,
         1.0 - (midrank[count:] - stats.rankdata(negative)) / count,
     )
+    if clusters is None:
+        return placements
+    homes = np.unique(np.asarray(clusters), return_inverse=True)[1]
+    if homes.shape != labels.shape:
+        raise ScoresError(f"Clusters {homes.shape} and truth {labels.shape} must both be [n].")
+    return replace(placements, positive_home=homes[labels], negative_home=homes[~labels])
 
 
 def _checked(truth: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], Float64]:
@@ -163,6 +212,11 @@ def _spread(placements: Float64) -> float:
     if len(placements) < 2:
         return 0.0
     return float(placements.var(ddof=1) / len(placements))
+
+
+def _scaled(clusters: int) -> float:
+    """The correction for clusters whose mean was estimated; a single one has no spread to scale."""
+    return clusters / (clusters - 1) if clusters > 1 else 0.0
 
 
 def _interval(area: float, error: float, kind: str, confidence: float) -> tuple[float, float]:
