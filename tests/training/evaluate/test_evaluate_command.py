@@ -26,6 +26,7 @@ from ichtrain.evaluate import (
 )
 from ichtrain.evaluate.chain import prepared_from_folders
 from ichtrain.evaluate.record import record_from_file, record_to_json
+from ichtrain.evaluate.shown import write_shown
 
 from .conftest import GRID, drawn, spec_of_two
 
@@ -96,7 +97,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     options = options_from_encoder("mobilenet_v2", with_brain=True, grid=GRID)
     member = released_from_trained(Member(options))
-    spec = spec_of_two()
+    spec = replace(spec_of_two(), provenance={"data": "synthetic phantoms; no patient data"})
     hashes = {
         name: weights_to_file(member, folder / f"{name}.safetensors") for name in spec.member_names
     }
@@ -110,7 +111,7 @@ def write_spec(folder: Path, spec: EnsembleSpec, hashes: dict[str, str]) -> None
 
 
 def test_a_run_is_judged_before_its_release(run: Path, prepared: Write, tmp_path: Path) -> None:
-    folder = prepared("data", drawn(1), drawn(2, ("sdh",)))
+    folder = prepared("data", drawn(1, site="phantom"), drawn(2, ("sdh",), site="phantom"))
     command = ["evaluate", str(folder), "--run", str(run), "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(main, [*command, "--card", str(tmp_path / "card.md")])
     assert result.exit_code == 0, result.output
@@ -119,6 +120,22 @@ def test_a_run_is_judged_before_its_release(run: Path, prepared: Write, tmp_path
     assert record["conditions"]["engine"].startswith("torch")
     assert record["conditions"]["networks"]["sharp"].startswith("U-Net on mobilenet_v2")
     assert "`sharp`" in (tmp_path / "card.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("site", "made_of"), [("phantom", "sites A, B"), ("A", "phantoms; no patient data")]
+)
+def test_the_words_on_phantoms_are_not_put_on_other_data(
+    site: str, made_of: str, bundle: Bundle, tmp_path: Path
+) -> None:
+    spec = replace(bundle.spec, provenance={"data": made_of})
+    record = record_from_outcomes([outcome_from_series(drawn(1, site=site), bundle)], spec, {})
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- evaluation -->\n<!-- /evaluation -->\n")
+    with pytest.raises(EvaluationError, match="card of your own"):
+        write_shown(record, tmp_path / "card.md", readme)
+    assert not (tmp_path / "card.md").exists()
+    assert "series" not in readme.read_text()
 
 
 def test_weights_of_another_fit_are_refused(run: Path, tmp_path: Path) -> None:

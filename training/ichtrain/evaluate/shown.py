@@ -12,12 +12,23 @@ from ichtrain.errors import EvaluationError
 from ichtrain.evaluate import tables
 from ichtrain.evaluate.record import Record
 
+PHANTOM_SITE = "phantom"
+"""The site of every phantom; source: ichtrain.phantoms."""
+
+PHANTOMS_ALONE = "no patient data"
+"""What the spec's provenance says of its data where all of them are phantoms."""
+
 TEMPLATE_FILE = "model-card.md.template"
 BEGIN, END = "<!-- evaluation -->", "<!-- /evaluation -->"
 
 
 def card_from_record(record: Record) -> str:
-    """The model card: the package's own words with the figures of one evaluation."""
+    """The model card: the package's own words with the figures of one evaluation.
+
+    Raises `EvaluationError` where weights or figures are of other data than phantoms, of which
+    those words would be false.
+    """
+    _refuse_other_data(record)
     text = files("ichtrain.evaluate").joinpath(TEMPLATE_FILE).read_text(encoding="utf-8")
     spec, conditions, counts = record["spec"], record["conditions"], record["counts"]
     grid = spec["grid"]
@@ -63,15 +74,28 @@ def readme_with_table(text: str, record: Record) -> str:
 
 
 def write_shown(record: Record, card: Path | None, readme: Path | None) -> None:
-    """Write the model card and put the table into the README, where they are named."""
+    """Write the model card and put the table into the README, where named; both or none."""
+    texts: dict[Path, str] = {}
+    if card is not None:
+        texts[card] = card_from_record(record)
     if readme is not None:
         try:
-            text = readme.read_text(encoding="utf-8")
+            texts[readme] = readme_with_table(readme.read_text(encoding="utf-8"), record)
         except OSError as error:
             raise EvaluationError(f"{readme} cannot be read ({error.strerror}).") from error
-        written_whole(readme, readme_with_table(text, record).encode())
-    if card is not None:
-        written_whole(card, card_from_record(record).encode())
+    for path, text in texts.items():
+        written_whole(path, text.encode())
+
+
+def _refuse_other_data(record: Record) -> None:
+    sites = sorted(one["name"] for one in record["sites"])
+    trained_on = str(record["spec"]["provenance"].get("data", "unknown"))
+    if sites != [PHANTOM_SITE] or PHANTOMS_ALONE not in trained_on:
+        raise EvaluationError(
+            "The model card's words are of weights made of phantoms and judged on phantoms; these "
+            f"were made of: {trained_on}; and judged on: {', '.join(sites)}. Write a card of your "
+            "own from evaluation.md."
+        )
 
 
 def _members(record: Record) -> str:
