@@ -57,6 +57,7 @@ FOREIGN = {
         "training/ichtrain/ensemble/plot.py",
         "training/ichtrain/evaluate/plots.py",
         "training/ichtrain/fit/curves.py",
+        "training/ichtrain/reproduce/plots.py",
         "training/ichtrain/review/plot.py",
     ],
     "numpy": ["*"],

@@ -13,6 +13,7 @@ from ichtrain.ensemble_cli import ensemble
 from ichtrain.evaluate_cli import card, evaluate
 from ichtrain.fit_cli import fit
 from ichtrain.phantom_cli import phantom
+from ichtrain.reproduce_cli import reproduce
 from ichtrain.review_cli import review
 from ichtrain.starter_cli import phantoms, starter
 
@@ -47,3 +48,4 @@ main.add_command(starter)
 main.add_command(evaluate)
 main.add_command(card)
 main.add_command(review)
+main.add_command(reproduce)

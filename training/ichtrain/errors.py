@@ -14,6 +14,7 @@ ichcore.errors.IchError
     │   ├── MaskError (4)            a mask that is missing or does not fit its series
     │   ├── EvaluationError (4)      a bundle and data that do not fit, or a record that is none
     │   ├── ScoresError (4)          truth and scores that no figure can be made of
+    │   ├── ReproduceError (4)       a folder that holds a comparison of another budget
     │   └── ReviewError (4)          an evaluation, a pack or answers that cannot be used
     └── FitError (5)                 training that cannot be, or that came to nothing
 """
@@ -34,6 +35,7 @@ __all__ = [
     "OutputFolderError",
     "PhantomError",
     "PhantomOptionError",
+    "ReproduceError",
     "ReviewError",
     "ScoresError",
     "SplitLeak",
@@ -98,6 +100,10 @@ class EvaluationError(DataError):
 
 class ScoresError(DataError, ValueError):
     """Truth and scores that differ in length, or hold what is no truth or no score."""
+
+
+class ReproduceError(DataError):
+    """A folder holds a comparison of another budget or version; the two are not mixed."""
 
 
 class ReviewError(DataError):
