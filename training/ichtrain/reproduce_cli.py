@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 
-class _Budget(click.ParamType):
+class _Budget(click.ParamType):  # type: ignore[type-arg]  # older click is not generic
     """The name of a budget; that of the tests is not told."""
 
     name = "small|full"
