@@ -7,7 +7,8 @@ VENV := .venv
 
 # Training after OpenVINO has run in the same process ended in a segmentation fault (torch 2.14,
 # OpenVINO 2026.4), so tests that train have a process of their own.
-LEARNING := $(wildcard tests/benchmarks/test_training.py tests/training/fit tests/training/reproduce)
+LEARNING := $(wildcard tests/benchmarks/test_training.py tests/benchmarks/test_grids.py \
+  tests/training/fit tests/training/reproduce)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
@@ -30,7 +31,7 @@ demo: $(STAMP)-local ## judge the phantom study in examples/ on a real Triton se
 	$(BIN)/ichclient infer examples/phantom-sdh --out demo
 
 test: $(STAMP)-dev ## every test, on real Triton
-	$(BIN)/python -m pytest -q --ignore tests/training --ignore tests/benchmarks/test_training.py
+	$(BIN)/python -m pytest -q --ignore tests/training $(addprefix --ignore ,$(filter tests/benchmarks/%,$(LEARNING)))
 	$(BIN)/python -m pytest -q $(LEARNING)
 	$(BIN)/python -m pytest -q tests/training $(addprefix --ignore ,$(LEARNING))
 

@@ -40,7 +40,7 @@ def _glow_hu(hu: Tensor, rng: np.random.Generator) -> Tensor:
     """
     bone = torch.clamp((hu - 250.0) / 1000.0, 0.0, 1.0)
     glow = torch.zeros_like(hu)
-    for width, most_hu in ((9, 150.0), (25, 90.0)):
+    for width, most_hu in ((9, 60.0), (25, 40.0)):
         strength_hu = torch.from_numpy(rng.uniform(0.0, most_hu, (len(hu), 1, 1, 1))).float()
         glow = glow + strength_hu * _wide_mean(_wide_mean(bone, width), width)
     return glow

@@ -29,12 +29,12 @@ class _Budget(click.ParamType):  # type: ignore[type-arg]  # older click is not 
 
 
 @click.command()
-@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path), default="reproduce")
 @click.option("--budget", type=_Budget(), default="small", show_default=True,
               help="How much data and training.")  # fmt: skip
 @click.option("--workers", default=2, show_default=True, help="Processes that make phantoms.")
 def reproduce(out: Path, budget: str, workers: int) -> None:
-    """Repeat the paper's comparison on phantoms, into the folder OUT.
+    """Repeat the paper's comparison on phantoms, into the folder OUT (./reproduce if not given).
 
     Four architectures trained on masks and on labels of slices, and the weighted ensemble, judged
     on phantoms that none of them saw. OUT gets reproduce.md, reproduce.json, roc.png and

@@ -17,7 +17,7 @@ from ichtrain.phantoms import PhantomPlan, prepare_phantoms
 
 TRAIN_KINDS = (
     "normal", "sdh", "sah", "small", "normal", "iph", "normal", "mixed", "sdh",
-    "small", "edh", "normal", "sah", "ivh", "small", "normal", "sdh",
+    "small", "edh", "normal", "sah", "ivh", "small", "normal", "sdh", "edh",
 )  # fmt: skip
 """Kinds of successive training phantoms: bleeds that are missed most have the largest share."""
 
@@ -34,17 +34,17 @@ Progress = Callable[[str, int, int, str], None]
 """Told the stage, steps done, steps in all, and its latest figures in words."""
 
 
-FIRST = FitOptions(name="ich_any", epochs=3, steps_per_epoch=420, crop_rows=192, crop_columns=160)
+FIRST = FitOptions(name="ich_any", epochs=4, steps_per_epoch=700, crop_rows=192, crop_columns=160)
 """A head fits into the crop, whichever way it lies on the grid."""
 
-SUBTYPE = replace(FIRST, name="ich_subtype", epochs=1, steps_per_epoch=260, learning_rate=1e-3)
+SUBTYPE = replace(FIRST, name="ich_subtype", epochs=1, steps_per_epoch=400, learning_rate=1e-3)
 
 
 @dataclass(frozen=True)
 class StarterOptions:
     """How much data and how many steps the default weights take."""
 
-    series: int = 480
+    series: int = 640
     validation_series: int = 96
     slices: int = 24
     workers: int = 2

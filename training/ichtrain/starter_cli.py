@@ -29,12 +29,12 @@ _SLICES = click.option("--slices", default=24, show_default=True, help="Slices o
 
 @click.command()
 @click.argument("run", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--series", default=480, show_default=True, help="Phantoms to train on.")
+@click.option("--series", default=640, show_default=True, help="Phantoms to train on.")
 @click.option("--validation-series", default=96, show_default=True, help="Phantoms to fit on.")
 @_SLICES
-@click.option("--epochs", default=3, show_default=True, help="Epochs of the first member.")
+@click.option("--epochs", default=4, show_default=True, help="Epochs of the first member.")
 @click.option("--subtype-epochs", default=1, show_default=True, help="Epochs of each other one.")
-@click.option("--steps", type=int, help="Steps of an epoch. [default: 420, then 260]")
+@click.option("--steps", type=int, help="Steps of an epoch. [default: 700, then 400]")
 @click.option("--seed", default=0, show_default=True, help="Seed of batches and first weights.")
 @_WORKERS
 def starter(

@@ -79,3 +79,32 @@ def quick() -> Callable[..., FitOptions]:
         return FitOptions(**{**fields, **changes})
 
     return options
+
+
+@pytest.fixture(scope="session")
+def study_discs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with one label a study, spread over its slices, and nothing drawn."""
+    series = []
+    for number in (*range(12), *range(100, 108)):
+        bleeds = number % 4 < 2
+        labels = np.full((SLICES, len(LABELS)), int(bleeds), dtype=np.int8)
+        split = "train" if number < 100 else "validation"
+        changes = {"annotation": "study", "labels": labels, "lesion": None, "brain": None}
+        series.append(disc_series(number, split, bleeds, **changes, lesion_ml=None))
+    return prepared(tmp_path_factory.mktemp("prepared") / "studies", series)
+
+
+@pytest.fixture
+def make() -> MakeSeries:
+    """Makes one series by number, split, and whether it bleeds."""
+    return disc_series
+
+
+@pytest.fixture
+def fold(tmp_path: Path) -> Callable[..., Path]:
+    """Puts series into a prepared folder of their own."""
+
+    def folder(series: list[LabelledSeries], grid: Grid = GRID) -> Path:
+        return prepared(tmp_path / f"data{len(list(tmp_path.iterdir()))}", series, grid)
+
+    return folder

@@ -14,6 +14,13 @@ from ichtrain.phantom.options import PhantomOptions
 _FOV_MM = 230.0
 _HEAD_MM = 150.0
 
+_GLOW = ((3.5, 120.0), (10.0, 80.0), (24.0, 60.0))
+"""Reach in mm and greatest strength in HU of what bone leaves in the tissue beside it.
+
+Beam hardening, scatter and the tails of the point spread: in a real head the first 2 mm under the
+skull were seen 25 HU and more brighter than tissue 15 mm away, and the centre 5 HU darker still.
+"""
+
 
 @dataclass(frozen=True)
 class Metal:
@@ -39,7 +46,7 @@ class ScannerRecipe:
     noise_hu: float
     grain_pixels: float
     streak_hu: float
-    cupping_hu: float
+    glow_hu: tuple[float, ...]
     offset_hu: float
     gain: float
     motion_mm: float
@@ -81,7 +88,7 @@ def scanner_from_options(options: PhantomOptions, rng: np.random.Generator) -> S
         noise_hu=noise * (1.7 if kernel == "sharp" else 1.0),
         grain_pixels=float(grain),
         streak_hu=float(rng.uniform(0.0, 9.0)),
-        cupping_hu=float(rng.uniform(2.0, 45.0)),
+        glow_hu=tuple(float(rng.uniform(0.0, most)) for _, most in _GLOW),
         offset_hu=float(rng.uniform(-7.0, 9.0)),
         gain=float(rng.normal(1.0, 0.02)),
         motion_mm=float(rng.uniform(1.0, 3.0)) if rng.random() < 0.08 else 0.0,
@@ -138,7 +145,7 @@ def acquired(
         step = round(scanner.motion_mm * size / (scanner.pixel_spacing_mm * matrix))
         hu = 0.6 * hu + 0.4 * np.roll(hu, int(rng.choice((-1, 1))) * step, axis=1)
     bone = np.clip(hu - 250.0, 0.0, 1200.0)
-    hu = hu + _beam_hardening(bone, cavity, scanner, rng)
+    hu = hu + _beam_hardening(bone, cavity, scanner, matrix, rng)
     if scanner.metal and scanner.metal.first_slice <= index <= scanner.metal.last_slice:
         hu = _with_metal(hu, scanner.metal, scanner.pixel_spacing_mm * matrix / size, rng)
     # Only soft tissue is sharpened: at the skull both steps would ring by hundreds of HU.
@@ -172,14 +179,24 @@ def _with_metal(hu: Field, metal: Metal, pixel_mm: float, rng: np.random.Generat
     return result
 
 
+def _glow(bone: Field, scanner: ScannerRecipe, matrix: int) -> Field:
+    """HU that a share of bone [R, R] adds around it, in three reaches."""
+    size = bone.shape[0]
+    step = 2 if size % 2 == 0 else 1  # nothing here is finer than two pixels
+    coarse = bone.reshape(size // step, step, size // step, step).mean((1, 3))
+    coarse_mm = scanner.pixel_spacing_mm * matrix / len(coarse)
+    near = np.zeros_like(coarse)
+    for (reach_mm, _), strength_hu in zip(_GLOW, scanner.glow_hu, strict=True):
+        near += strength_hu * ndimage.gaussian_filter(coarse, reach_mm / coarse_mm, truncate=2.5)
+    return upsampled(near.astype(np.float32), (size, size))
+
+
 def _beam_hardening(
-    bone: Field, cavity: Field, scanner: ScannerRecipe, rng: np.random.Generator
+    bone: Field, cavity: Field, scanner: ScannerRecipe, matrix: int, rng: np.random.Generator
 ) -> Field:
     """Brightening under the skull, and dark and bright bands between dense bones."""
     size = bone.shape[0]
-    coarse = bone.reshape(size // 2, 2, size // 2, 2).mean((1, 3)) if size % 2 == 0 else bone
-    near = ndimage.gaussian_filter(coarse, 3.5 * coarse.shape[0] / 128, truncate=2.5) / 1200.0
-    field = scanner.cupping_hu * upsampled(near.astype(np.float32), (size, size))
+    field = _glow(bone / 1000.0, scanner, matrix)
     inner = (bone * (cavity < 0.5)).sum(1) / 1200.0
     profile = ndimage.gaussian_filter1d(np.clip(inner - 0.13 * size, 0.0, None), 2.0)
     if scanner.streak_hu and float(profile.max()) > 0.0:
