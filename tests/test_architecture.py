@@ -101,7 +101,6 @@ FOREIGN = {
         "training/ichtrain/statistics/delong.py",
     ],
     "threadpoolctl": [
-        "training/ichtrain/items.py",
         "training/ichtrain/phantoms.py",
         "training/ichtrain/data/parallel.py",
     ],

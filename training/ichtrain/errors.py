@@ -31,6 +31,7 @@ __all__ = [
     "IchTrainError",
     "ManifestError",
     "MaskError",
+    "MissingAtlas",
     "OneClass",
     "OutputFolderError",
     "PhantomError",

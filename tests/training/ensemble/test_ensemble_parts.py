@@ -158,11 +158,12 @@ def test_of_rules_that_tie_the_simpler_is_chosen() -> None:
     assert chosen_rule([*tied, _judged("lesion_volume", 0.92)]).rule.name == "lesion_volume"
 
 
-def test_of_shares_of_brain_that_tie_the_smallest_is_chosen_and_then_the_least_log_loss() -> None:
+def test_of_shares_of_brain_that_tie_the_greatest_is_chosen_and_then_the_least_log_loss() -> None:
     shares = [
-        _judged("top_mean", 0.902, 0.2, minimum_brain_share=0.5),
+        _judged("top_mean", 0.902, 0.2, minimum_brain_share=0.0),
         _judged("top_mean", 0.9, 0.4, minimum_brain_share=0.25, top_mean_slices=2),
         _judged("top_mean", 0.899, 0.3, minimum_brain_share=0.25, top_mean_slices=3),
+        _judged("top_mean", 0.89, 0.1, minimum_brain_share=0.5),
     ]
     best = chosen_rule(shares).rule
     assert (best.minimum_brain_share, best.top_mean_slices) == (0.25, 3)

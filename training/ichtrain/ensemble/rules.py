@@ -58,8 +58,10 @@ def judged_rules(
 def chosen_rule(judged: Sequence[Judged]) -> Judged:
     """The best rule; each step towards a less simple one has to gain `MARGIN` of AUC.
 
-    Steps are first the kind of rule, in the order of `RULE_NAMES`, then the share of brain; what
-    is left (k, half volume, weight) goes by log loss, for a half volume ranks nothing anew.
+    Steps are through the kinds of rule, in the order of `RULE_NAMES`. Within a kind the greatest
+    share of brain that costs less than `MARGIN` is taken: oblique bone at vertex and skull base
+    raises scores in patients more than in any phantom. What is left (k, half volume, weight) goes
+    by log loss, for a half volume ranks nothing anew.
     """
     best: Judged | None = None
     for name in RULE_NAMES:
@@ -77,9 +79,9 @@ def chosen_rule(judged: Sequence[Judged]) -> Judged:
 def _best_of_kind(kind: Sequence[Judged]) -> Judged:
     top = max(one.auc for one in kind)
     near = [one for one in kind if one.auc >= top - MARGIN]
-    least = min(one.rule.minimum_brain_share for one in near)
+    share = max(one.rule.minimum_brain_share for one in near)
     return min(
-        (one for one in near if one.rule.minimum_brain_share == least),
+        (one for one in near if one.rule.minimum_brain_share == share),
         key=lambda one: one.log_loss,
     )
 
