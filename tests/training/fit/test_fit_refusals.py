@@ -141,5 +141,6 @@ def test_the_command_gives_one_sentence_and_its_exit_code(tmp_path: Path) -> Non
     arguments = ["fit", str(tmp_path / "empty"), str(tmp_path / "run"), "--name", "ich_any"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == DataError.exit_code
-    assert result.output.count("\n") == 1
+    assert result.output.count("Error: ") == 1
+    assert "Traceback" not in result.output
     assert "ichtrain prepare" in result.output

@@ -83,11 +83,14 @@ class TrainingBatches(Dataset[Batch]):
 
 
 class EpochSteps(Sampler[int]):
-    """Steps of the present epoch; the trainer says which one that is."""
+    """Steps of the present epoch; the trainer says which one that is, except for the first.
 
-    def __init__(self, steps_per_epoch: int) -> None:
+    Lightning begins to draw the first epoch of a resumed run before it calls `set_epoch`.
+    """
+
+    def __init__(self, steps_per_epoch: int, first_epoch: int) -> None:
         self.steps_per_epoch = steps_per_epoch
-        self.epoch = 0
+        self.epoch = first_epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Go on with the steps of another epoch."""
@@ -116,12 +119,14 @@ class ValidationStudies(Dataset[dict[str, Any]]):
         return {"hu": torch.from_numpy(hu), "number": number}
 
 
-def training_loader(data: FitData, options: FitOptions, *, pin: bool = False) -> DataLoader[Batch]:
-    """Batches of the epochs in order, made ahead by worker processes."""
+def training_loader(
+    data: FitData, options: FitOptions, *, first_epoch: int = 0, pin: bool = False
+) -> DataLoader[Batch]:
+    """Batches of the epochs from `first_epoch` on, made ahead by worker processes."""
     return DataLoader(
         TrainingBatches(data, options),
         batch_size=None,
-        sampler=EpochSteps(options.steps_per_epoch),
+        sampler=EpochSteps(options.steps_per_epoch, first_epoch),
         num_workers=options.workers,
         persistent_workers=options.workers > 0,
         worker_init_fn=_one_thread,

@@ -27,7 +27,7 @@ from torch import Tensor
 from ichexport.members import Member
 from ichtrain.errors import FitError
 from ichtrain.fit.batches import Batch, training_loader, validation_loader
-from ichtrain.fit.checkpoint import SafetensorsCheckpointIO
+from ichtrain.fit.checkpoint import SafetensorsCheckpointIO, checkpoint_from_file
 from ichtrain.fit.options import EpochFigures, FitOptions, Progress
 from ichtrain.fit.slices import FitData
 from ichtrain.fit.validation import slice_auc, study_auc
@@ -227,8 +227,12 @@ def trained_from_data(
     precision = precision_from_options(options, device)
     fit = _Fit(member.to(memory_format=torch.channels_last), data, options, fingerprint, progress)
     trainer = _trainer(options, checkpoint, device, precision)
-    loaders = training_loader(data, options, pin=device == "cuda"), validation_loader(data)
     resumed = str(checkpoint) if checkpoint.is_file() else None
+    done = len(checkpoint_from_file(checkpoint, tensors=False)["fit"]["history"]) if resumed else 0
+    loaders = (
+        training_loader(data, options, first_epoch=done, pin=device == "cuda"),
+        validation_loader(data),
+    )
     with _quiet(), _interruptible():
         trainer.fit(fit, *loaders, ckpt_path=resumed, weights_only=False)
     return Loop(
