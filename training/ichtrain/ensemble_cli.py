@@ -32,6 +32,9 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--name", default="ich-triton", show_default=True, help="Name of the ensemble.")
 @click.option("--prior-patients", default=10.0, show_default=True,
               help="Patients' worth of evidence that speaks for equal weights.")  # fmt: skip
+@click.option("--least-brain-share", type=click.FloatRange(0.0, 1.0), default=0.0,
+              show_default=True, help="Study rules leave out slices with less of the largest brain "
+              "than this share, or a greater one.")  # fmt: skip
 @click.option("--folds", default=5, show_default=True, help="Of the cross-validation.")
 @click.option("--seed", default=0, show_default=True, help="Of the folds.")
 @click.option("--trained-on", type=_FOLDER, multiple=True,
@@ -40,8 +43,8 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
               help="Take members of which it cannot be told whom they trained on.")  # fmt: skip
 def ensemble(
     run: Path, data: tuple[Path, ...], split: str, members: str, brain_member: str | None,
-    name: str, prior_patients: float, folds: int, seed: int, trained_on: tuple[Path, ...],
-    unchecked: bool,
+    name: str, prior_patients: float, least_brain_share: float, folds: int, seed: int,
+    trained_on: tuple[Path, ...], unchecked: bool,
 ) -> None:  # fmt: skip
     """Fit calibration, weights, study rule and operating points for the members in RUN.
 
@@ -52,6 +55,7 @@ def ensemble(
 
     A research demonstration, not a medical device.
     """
+    from ichcore import StudyRule
     from ichtrain.ensemble import EnsembleOptions, fit_ensemble
     from ichtrain.ensemble.run import RECORD_FILE
 
@@ -63,6 +67,7 @@ def ensemble(
         prior_patients=prior_patients,
         folds=folds,
         seed=seed,
+        rule=StudyRule(minimum_brain_share=least_brain_share),
     )
     with _shown() as progress:
         spec = fit_ensemble(

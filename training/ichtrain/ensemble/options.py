@@ -37,8 +37,9 @@ class EnsembleOptions:
 
     `brain_member` None takes the first member that gives BRAIN. `prior_patients` is how many
     patients' worth of evidence speak for equal weights before any is seen. `rule` holds the parts
-    of the study rule that are not fitted (coverage, gaps, smoothing). `sensitivity` and
-    `specificity` are what the two outer operating points reach. Raises `EnsembleError`.
+    of the study rule that are not fitted (coverage, gaps, smoothing), and the least share of brain
+    that may be chosen. `sensitivity` and `specificity` are what the two outer operating points
+    reach. Raises `EnsembleError`.
     """
 
     split: str = "validation"

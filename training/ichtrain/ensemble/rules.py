@@ -87,13 +87,15 @@ def _best_of_kind(kind: Sequence[Judged]) -> Judged:
 
 
 def _rules(base: StudyRule) -> Iterator[StudyRule]:
-    for share in BRAIN_SHARES:
+    least = base.minimum_brain_share
+    shares = sorted({least, *(share for share in BRAIN_SHARES if share > least)})
+    for share in shares:
         yield replace(base, name="smoothed_maximum", minimum_brain_share=share)
-    for share, count in product(BRAIN_SHARES, TOP_MEAN_SLICES):
+    for share, count in product(shares, TOP_MEAN_SLICES):
         yield replace(base, name="top_mean", minimum_brain_share=share, top_mean_slices=count)
-    for share, half_ml in product(BRAIN_SHARES, HALF_VOLUMES_ML):
+    for share, half_ml in product(shares, HALF_VOLUMES_ML):
         yield replace(base, name="lesion_volume", minimum_brain_share=share, half_volume_ml=half_ml)
-    for share, half_ml, weight in product(BRAIN_SHARES, HALF_VOLUMES_ML, VOLUME_WEIGHTS):
+    for share, half_ml, weight in product(shares, HALF_VOLUMES_ML, VOLUME_WEIGHTS):
         yield replace(
             base,
             name="volume_and_maximum",
