@@ -80,6 +80,5 @@ def test_a_painted_bleed_is_positive_on_its_blood(
     hu, share = painted(head, subtype, VOLUME_ML, BLOOD_HU, rng)
     outcome = judged(bundle, hu, head, positions_mm)
     assert outcome.decisions["balanced"] == "positive"
-    assert outcome.slices is not None
     bleeding = (share > 0.5).sum(axis=(1, 2)) * head.pixel_spacing_mm**2 > 20.0
-    assert bleeding[int(np.argmax(outcome.slices.score))], "scored for something else"
+    assert bleeding[outcome.top_slices[0]], "scored for something else"

@@ -43,7 +43,7 @@ def starter(
 ) -> None:  # fmt: skip
     """Train four light members on phantoms and fit the ensemble, into the folder RUN.
 
-    About an hour and a half on two cores. Release the run with: ichexport release RUN
+    A good hour on two idle cores. Release the run with: ichexport release RUN
     """
     from ichtrain.starter import StarterOptions, starter_run
 

@@ -67,6 +67,7 @@ class Outcome:
     coverage_mm: float | None = None
     dice: float | None = None
     refusal: str | None = None
+    top_slices: tuple[int, ...] = ()
     slices: SliceOutcomes | None = None
 
 
@@ -98,6 +99,7 @@ def outcome_from_series(series: LabelledSeries, bundle: Bundle) -> Outcome:
         found_ml=study.lesion_volume_ml,
         coverage_mm=study.coverage_mm,
         dice=_dice(parts, series, spec),
+        top_slices=study.top_slices,
         slices=_slice_outcomes(series, slices, baseline.slice_mm2),
     )
 

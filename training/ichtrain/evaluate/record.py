@@ -184,8 +184,9 @@ def _volume(bleeds: Sequence[Outcome], clean: Sequence[Outcome]) -> Record:
 
 
 def _plain_outcome(one: Outcome) -> Record:
-    # Records are passed on and published; whose series it is stays with the data.
-    return {name: value for name, value in vars(one).items() if name not in ("slices", "patient")}
+    # Records are passed on and published; whose series it is stays with the data, and so do slices.
+    withheld = ("slices", "top_slices", "patient")
+    return {name: value for name, value in vars(one).items() if name not in withheld}
 
 
 def _plain(value: object) -> Any:

@@ -41,6 +41,7 @@ def card_from_record(record: Record) -> str:
             f"{grid['pixel_spacing_mm']:g} mm, {_slices(grid['slices_per_item'])} an item"
         ),
         rule=spec["study_rule"]["name"].replace("_", " "),
+        brain_share=f"{100 * spec['study_rule']['minimum_brain_share']:g} %",
         provenance=_provenance(spec["provenance"]),
         spec=record["spec_sha256"][:16],
         series=counts["series"],
