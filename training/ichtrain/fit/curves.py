@@ -23,6 +23,7 @@ def png_from_epochs(epochs: Sequence[EpochFigures], title: str, best_epoch: int)
     """Training loss, and the AUCs of validation with the best epoch marked."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(8.0, 3.2), layout="constrained")
     canvas = FigureCanvasAgg(figure)
@@ -36,6 +37,8 @@ def png_from_epochs(epochs: Sequence[EpochFigures], title: str, best_epoch: int)
     auc.axvline(best_epoch, color="grey", linestyle=":", label="best epoch")
     auc.set(xlabel="epoch", ylabel="AUC of validation", title="research demonstration")
     auc.legend()
+    for axes in (loss, auc):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     png = io.BytesIO()
     canvas.figure.savefig(png, format="png")
     return png.getvalue()
