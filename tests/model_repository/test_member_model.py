@@ -35,14 +35,16 @@ def test_member_says_what_its_graph_says(
     for spec in specs:
         assert found[spec.name].dtype == DTYPES[spec.data_type]
         assert found[spec.name].shape == (3, *spec.shape)
-    # In bf16 a logit moves by up to 4 times what its probability does.
-    logit = score_tolerance if score_tolerance <= 1e-3 else 20 * score_tolerance
+    # In bf16 a logit moves by 4 times or more what its probability does, and a single pixel, which
+    # nothing averages, by more than a score.
+    whole = score_tolerance <= 1e-3
+    logit = score_tolerance if whole else 20 * score_tolerance
     np.testing.assert_allclose(found["LOGIT"], expected["LOGIT"], atol=logit)
     for mask in {"MASK", "BRAIN"} & found.keys():
         np.testing.assert_allclose(
             found[mask].astype(np.float32),
             expected[mask].astype(np.float32),
-            atol=max(score_tolerance, 1e-3),
+            atol=1e-3 if whole else 2.5 * score_tolerance,
         )
 
 

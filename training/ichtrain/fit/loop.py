@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import math
 import signal
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from ichexport.members import Member
 from ichtrain.errors import FitError
 from ichtrain.fit.batches import Batch, training_loader, validation_loader
 from ichtrain.fit.checkpoint import SafetensorsCheckpointIO, checkpoint_from_file
+from ichtrain.fit.clock import Clock
 from ichtrain.fit.options import EpochFigures, FitOptions, Progress
 from ichtrain.fit.slices import FitData
 from ichtrain.fit.validation import slice_auc, study_auc
@@ -66,7 +66,7 @@ class _Fit(pl.LightningModule):
         self._fingerprint = fingerprint
         self.history: list[EpochFigures] = []
         self.best_state: dict[str, Tensor] = {}
-        self.clock = _Clock()
+        self.clock = Clock()
         self._losses: list[float] = []
         self._logits: dict[int, Any] = {}
 
@@ -177,37 +177,7 @@ class _Fit(pl.LightningModule):
         fit = checkpoint["fit"]
         self.history = [EpochFigures(**figures) for figures in fit["history"]]
         self.best_state = fit["best_state"]
-        self.clock = _Clock(**fit["clock"])
-
-
-@dataclass
-class _Clock:
-    """Seconds spent in steps, in training as a whole, and in epochs; slices seen."""
-
-    step_seconds: float = 0.0
-    training_seconds: float = 0.0
-    seconds: float = 0.0
-    slices: int = 0
-    epoch_at: float = 0.0
-    step_at: float = 0.0
-
-    def epoch_starts(self) -> None:
-        self.epoch_at = time.monotonic()
-
-    def step_starts(self) -> None:
-        self.step_at = time.monotonic()
-
-    def step_ends(self, slices: int) -> None:
-        self.step_seconds += time.monotonic() - self.step_at
-        self.slices += slices
-
-    def training_ends(self) -> None:
-        self.training_seconds += time.monotonic() - self.epoch_at
-
-    def epoch_seconds(self) -> float:
-        elapsed = time.monotonic() - self.epoch_at
-        self.seconds += elapsed
-        return elapsed
+        self.clock = Clock(**fit["clock"])
 
 
 def trained_from_data(
