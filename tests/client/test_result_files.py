@@ -28,7 +28,7 @@ SCHEMA = Path(__file__).parents[2] / "docs" / "result.schema.json"
 
 @pytest.fixture
 def result(make_series: Callable[..., Path], tmp_path: Path, proven: ProvenServer) -> Result:
-    folder = make_series(tmp_path / "study", PatientName="DOE^JANE", PatientID="ID-4711")
+    folder = make_series(tmp_path / "study", PatientName="DOE^JANE", PatientID="MRN-4711")
     (folder / "notes.txt").write_text("not an image")
     study = study_from_path(folder)
     return result_from_study(study, proven, lambda *_: None, time.monotonic())[0]
@@ -52,7 +52,7 @@ def test_the_keys_of_a_result_are_those_of_its_schema(result: Result) -> None:
 def test_no_patient_is_named(result: Result) -> None:
     text = result_to_json(result)
     assert "DOE" not in text
-    assert "4711" not in text
+    assert "MRN-4711" not in text
 
 
 def test_skipped_files_and_considered_series_are_told(result: Result) -> None:
