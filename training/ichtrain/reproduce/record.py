@@ -81,7 +81,7 @@ def record_from_judged(judged: Judged, budget: Budget) -> dict[str, Any]:
 
 def record_to_json(record: Mapping[str, Any]) -> str:
     """The text of `reproduce.json`."""
-    return json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
 
 def _questions(budget: Budget) -> tuple[list[Question], list[Question]]:
