@@ -165,10 +165,11 @@ def test_phantoms_resemble_a_real_head() -> None:
     made = np.array(
         [
             looks(phantom.hu[9:19:3].astype(float), phantom.pixel_spacing_mm**2)
-            for phantom in (_phantom("normal", seed) for seed in (*SEEDS, 3))
+            for phantom in (_phantom("normal", seed) for seed in range(1, 9))
         ]
     )
-    # Scanners differ by 20 HU in the level of the brain, and phantoms are meant to.
+    # Scanners differ by 20 HU in the level of the brain, and phantoms are meant to; their mean is
+    # of eight heads, since a few tell little about it.
     assert np.all(np.abs(made[:, 0] - median) < 20.0)
     assert abs(made[:, 0].mean() - median) < 12.0
     assert np.all((made[:, 1] / head > 0.6) & (made[:, 1] / head < 1.6))
