@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -25,21 +25,18 @@ from benchmarks.conditions import Machine, git_commit, load_average, machine_fro
 from benchmarks.errors import BenchmarkError
 from ichclient.cli import told
 from ichcore import Grid
-from ichexport.parity import torch_from_member
-from ichexport.weights import member_from_file
 from ichtrain.data import Prepared, PreparedWriter
-from ichtrain.data.items import items_hu
 from ichtrain.fit import FitRecord, fit_member
 from ichtrain.fit.slices import study_label
 from ichtrain.fit.validation import study_logit
 from ichtrain.phantom import PhantomOptions, phantom_from_options
 from ichtrain.phantom.dicom import uid_from_options
 from ichtrain.phantoms import PhantomPlan, phantom_pool, series_from_phantom
+from ichtrain.reproduce.judge import slice_logits
 from ichtrain.starter import FIRST, TRAIN_KINDS, VALIDATION_KINDS
 from ichtrain.statistics import auc_from_scores, paired_test
 
 _PACKAGES = ("ich-triton", "numpy", "scipy", "torch")
-_CHUNK = 16
 BASE = "1 mm, one slice"
 GRIDS = {
     BASE: Grid(256, 256, 1.0),
@@ -121,16 +118,6 @@ def fitted(data: Path, run: Path, grid: Grid, workload: Workload) -> FitRecord:
     return fit_member([data], run, options)
 
 
-def judged_logits(data: Path, weights: Path) -> Iterator[NDArray[np.float64]]:
-    """Slice logits of every test study."""
-    member = member_from_file(weights)
-    runner = torch_from_member(member)
-    for series in Prepared(data).split("test"):
-        hu = items_hu(series, member.options.grid.slices_per_item)
-        parts = [runner(hu[at : at + _CHUNK])["LOGIT"] for at in range(0, len(hu), _CHUNK)]
-        yield np.concatenate(parts)[:, 0].astype(np.float64)
-
-
 def document_from_workload(workload: Workload, say: Say) -> dict[str, Any]:
     """Areas of every grid, their differences from `BASE`, and what a step took."""
     date, load_start = now_utc(), load_average()
@@ -141,7 +128,8 @@ def document_from_workload(workload: Workload, say: Say) -> dict[str, Any]:
             say(f"Training on {name}")
             run = Path(scratch) / "run" / name.replace(" ", "-")
             records[name] = fitted(folders[name], run, grid, workload)
-            logits = list(judged_logits(folders[name], run / f"{FIRST.name}.safetensors"))
+            test = Prepared(folders[name]).split("test")
+            logits = list(slice_logits(run / f"{FIRST.name}.safetensors", test))
             scores[name] = np.array([study_logit(one) for one in logits])
             slices[name] = np.concatenate(logits)
         judged = list(Prepared(folders[BASE]).split("test"))

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ichcore import MemberSpec
 from ichexport.repository import spec_of_repository
 from ichtrain.starter import FIRST, SUBTYPE, StarterOptions
+from ichtrain.starter_cli import starter
 
 CHECKOUT = Path(__file__).parents[2]
 RECORDS = CHECKOUT / "docs" / "weights"
@@ -16,9 +18,9 @@ SPEC = spec_of_repository(CHECKOUT / "model_repository")
 
 
 @pytest.mark.parametrize("member", SPEC.members, ids=lambda member: member.name)
-def test_a_member_has_the_weights_of_its_record(member: object) -> None:
-    record = json.loads((RECORDS / f"{member.name}.json").read_text())  # type: ignore[attr-defined]
-    assert record["weights_sha256"] == member.weights_sha256  # type: ignore[attr-defined]
+def test_a_member_has_the_weights_of_its_record(member: MemberSpec) -> None:
+    record = json.loads((RECORDS / f"{member.name}.json").read_text())
+    assert record["weights_sha256"] == member.weights_sha256
 
 
 def test_the_records_are_of_the_starters_own_options() -> None:
@@ -31,6 +33,16 @@ def test_the_records_are_of_the_starters_own_options() -> None:
     starter = StarterOptions()
     assert data["training_series"] == starter.series
     assert sum(data["validation_series"].values()) == starter.validation_series
+
+
+def test_the_command_makes_what_the_starter_makes() -> None:
+    given = {parameter.name: parameter.default for parameter in starter.params}
+    own = StarterOptions()
+    for name in ("series", "validation_series", "slices", "workers"):
+        assert given[name] == getattr(own, name), name
+    assert (given["epochs"], given["subtype_epochs"]) == (FIRST.epochs, SUBTYPE.epochs)
+    [steps] = [one for one in starter.params if one.name == "steps"]
+    assert f"{FIRST.steps_per_epoch}, then {SUBTYPE.steps_per_epoch}" in (steps.help or "")
 
 
 def test_the_spec_is_the_fit_of_its_record() -> None:

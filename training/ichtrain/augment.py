@@ -33,7 +33,7 @@ def augmented(
 
 
 def _glow_hu(hu: Tensor, rng: np.random.Generator) -> Tensor:
-    """What bone leaves in the brain beside it: a narrow blur and a wide, weaker brightening.
+    """What bone leaves in the brain beside it, on top of what the scanner of a phantom left.
 
     On a real scanner the first millimetres under the skull were seen 10 to 40 HU brighter than
     deep brain, and 3 to 6 HU still 10 mm away.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -19,11 +20,20 @@ PUBLISHED = Path(__file__).parents[3] / "docs" / "reproduce"
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-class Run(Protocol):
-    """What the fixture `tiny` gives."""
+@dataclass(frozen=True)
+class Run:
+    """A folder that `ichtrain reproduce` filled, and what the command said."""
 
     out: Path
     result: Result
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """One run of the budget that tests have for themselves: two encoders, two steps each."""
+    out = tmp_path_factory.mktemp("reproduce")
+    command = ["reproduce", str(out), "--budget", "tiny", "--workers", "1"]
+    return Run(out, CliRunner().invoke(main, command, catch_exceptions=False))
 
 
 def numbers_of(value: Any) -> Iterator[float]:

@@ -145,9 +145,10 @@ def acquired(
         step = round(scanner.motion_mm * size / (scanner.pixel_spacing_mm * matrix))
         hu = 0.6 * hu + 0.4 * np.roll(hu, int(rng.choice((-1, 1))) * step, axis=1)
     bone = np.clip(hu - 250.0, 0.0, 1200.0)
-    hu = hu + _beam_hardening(bone, cavity, scanner, matrix, rng)
+    pixel_mm = scanner.pixel_spacing_mm * matrix / size
+    hu = hu + _beam_hardening(bone, cavity, scanner, pixel_mm, rng)
     if scanner.metal and scanner.metal.first_slice <= index <= scanner.metal.last_slice:
-        hu = _with_metal(hu, scanner.metal, scanner.pixel_spacing_mm * matrix / size, rng)
+        hu = _with_metal(hu, scanner.metal, pixel_mm, rng)
     # Only soft tissue is sharpened: at the skull both steps would ring by hundreds of HU.
     soft = np.clip(hu, -60.0, 130.0)
     dense = hu - soft
@@ -179,24 +180,25 @@ def _with_metal(hu: Field, metal: Metal, pixel_mm: float, rng: np.random.Generat
     return result
 
 
-def _glow(bone: Field, scanner: ScannerRecipe, matrix: int) -> Field:
+def _glow(bone: Field, scanner: ScannerRecipe, pixel_mm: float) -> Field:
     """HU that a share of bone [R, R] adds around it, in three reaches."""
     size = bone.shape[0]
     step = 2 if size % 2 == 0 else 1  # nothing here is finer than two pixels
     coarse = bone.reshape(size // step, step, size // step, step).mean((1, 3))
-    coarse_mm = scanner.pixel_spacing_mm * matrix / len(coarse)
     near = np.zeros_like(coarse)
     for (reach_mm, _), strength_hu in zip(_GLOW, scanner.glow_hu, strict=True):
-        near += strength_hu * ndimage.gaussian_filter(coarse, reach_mm / coarse_mm, truncate=2.5)
+        near += strength_hu * ndimage.gaussian_filter(
+            coarse, reach_mm / (pixel_mm * step), truncate=2.5
+        )
     return upsampled(near.astype(np.float32), (size, size))
 
 
 def _beam_hardening(
-    bone: Field, cavity: Field, scanner: ScannerRecipe, matrix: int, rng: np.random.Generator
+    bone: Field, cavity: Field, scanner: ScannerRecipe, pixel_mm: float, rng: np.random.Generator
 ) -> Field:
     """Brightening under the skull, and dark and bright bands between dense bones."""
     size = bone.shape[0]
-    field = _glow(bone / 1000.0, scanner, matrix)
+    field = _glow(bone / 1000.0, scanner, pixel_mm)
     inner = (bone * (cavity < 0.5)).sum(1) / 1200.0
     profile = ndimage.gaussian_filter1d(np.clip(inner - 0.13 * size, 0.0, None), 2.0)
     if scanner.streak_hu and float(profile.max()) > 0.0:

@@ -7,11 +7,12 @@ rule that the ensemble begins with; the ensemble's is that of its own fitted rul
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ichcore import spec_from_json, study_from_slices
 from ichcore.wire import SPEC_FILE
@@ -19,7 +20,7 @@ from ichexport.files import written_whole
 from ichexport.manifest import sha256_from_file
 from ichexport.parity import torch_from_member
 from ichexport.weights import member_from_file
-from ichtrain.data import Prepared
+from ichtrain.data import LabelledSeries, Prepared
 from ichtrain.data.items import items_hu
 from ichtrain.ensemble import EnsembleOptions
 from ichtrain.ensemble.outputs import Members
@@ -39,18 +40,23 @@ def network_scores(run: Path, kept: Path, name: str, data: Path, progress: Progr
     sha256 = sha256_from_file(weights)
     if (found := _kept(kept, sha256)) is not None:
         return found
+    series = list(Prepared(data).split(_SPLIT))
+    progress(0, len(series))
+    scores = {}
+    for one, logits in zip(series, slice_logits(weights, series), strict=True):
+        scores[one.SeriesInstanceUID] = study_logit(logits)
+        progress(len(scores), len(series))
+    return _stored(kept, sha256, scores)
+
+
+def slice_logits(weights: Path, series: Iterable[LabelledSeries]) -> Iterator[NDArray[np.float64]]:
+    """Logits [n] of the slices of each series, by the member of a weights file."""
     member = member_from_file(weights)
     runner = torch_from_member(member)
-    series = list(Prepared(data).split(_SPLIT))
-    scores = {}
-    for number, one in enumerate(series):
-        progress(number, len(series))
+    for one in series:
         hu = items_hu(one, member.options.grid.slices_per_item)
         parts = [runner(hu[at : at + _CHUNK])["LOGIT"] for at in range(0, len(hu), _CHUNK)]
-        logits = np.concatenate(parts)[:, 0].astype(np.float64)
-        scores[one.SeriesInstanceUID] = study_logit(logits)
-    progress(len(series), len(series))
-    return _stored(kept, sha256, scores)
+        yield np.concatenate(parts)[:, 0].astype(np.float64)
 
 
 def ensemble_scores(
