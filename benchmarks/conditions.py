@@ -14,7 +14,7 @@ from pathlib import Path
 from ichclient.answers import ServerFacts
 from ichcore import EnsembleSpec
 from ichcore.wire import build_record_file
-from ichexport.configs import ONNX_FILE
+from ichexport.targets import ONNX_FILE
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _CPUINFO = Path("/proc/cpuinfo")

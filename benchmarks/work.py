@@ -28,10 +28,10 @@ from ichcore import (
     slices_from_combined,
     study_from_slices,
 )
-from ichexport.configs import ONNX_FILE
 from ichexport.engines import Runner, openvino_from_onnx
 from ichexport.golden import combined_from_runners
 from ichexport.repository import spec_of_repository
+from ichexport.targets import ONNX_FILE
 
 TOLERANCE_SCORE = 1e-3
 """Same weights, same runtime, same precision: what differs is how threads share the work."""

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ichcore.wire import MAX_BATCH_SIZE, build_record_file
-from ichexport.configs import ONNX_FILE
 from ichexport.engines import onnxruntime_from_onnx, openvino_from_onnx
 from ichexport.graph import onnx_from_member
 from ichexport.manifest import sha256_from_file
 from ichexport.parity import parity_from_runners, torch_from_member
+from ichexport.targets import ONNX_FILE
 from ichexport.weights import member_from_file
 
 _LIBRARIES = ("torch", "onnx", "onnxruntime", "openvino", "segmentation-models-pytorch")

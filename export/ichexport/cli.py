@@ -10,7 +10,12 @@ from typing import Any
 import click
 
 from ichcore.errors import IchError
+from ichexport.audit import PRECISIONS
+from ichexport.build_cli import TARGETS, build_all
+from ichexport.cache import default_cache
 
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
 _REPOSITORY = click.option(
     "--repository",
     type=click.Path(file_okay=False, path_type=Path),
@@ -62,6 +67,38 @@ def release(run: Path, repository: Path, pin: Path | None) -> None:
     from ichexport.release import repository_from_run
 
     digest = repository_from_run(run, repository, lambda step: click.echo(step, err=True))
+    _report(repository, digest, pin)
+
+
+@main.command()
+@click.option("--target", required=True, type=click.Choice(TARGETS), help="What the engine is for.")
+@click.option("--precision", type=click.Choice(PRECISIONS), help="Type of arithmetic.")
+@click.option("--model", "models", multiple=True, help="Build this member; all, if never given.")
+@click.option("--slices", type=_FILE, help="Studies to compare on, as `ichtrain slices` writes.")
+@click.option("--calibration", type=_FILE, help="Studies to calibrate on; those of --slices.")
+@click.option("--cache", type=_FOLDER, help="Folder of engines that were built before.")
+@click.option("--no-cache", is_flag=True, help="Build anew, and keep nothing.")
+@_REPOSITORY
+@_PIN
+@_one_sentence
+def build(
+    target: str,
+    models: tuple[str, ...],
+    slices: Path | None,
+    calibration: Path | None,
+    cache: Path | None,
+    no_cache: bool,
+    repository: Path,
+    pin: Path | None,
+    **given: Any,
+) -> None:
+    """Build engines of the released graphs for a TARGET, prove them and place them.
+
+    Every engine is audited for its precision and compared with its weights in torch FP32; where
+    it cannot run on this machine, its graph is compared instead and the record says so.
+    """
+    folder = None if no_cache else cache or default_cache()
+    digest = build_all(repository, target, models, slices, calibration, folder, given)
     _report(repository, digest, pin)
 
 

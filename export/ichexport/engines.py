@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,17 +32,31 @@ def onnxruntime_from_onnx(path: Path) -> Runner:
 
 def openvino_from_onnx(path: Path, precision: str = "f32") -> Runner:
     """Run a graph with OpenVINO on the processor, in `f32` or `bf16`."""
-    try:
-        import openvino
-    except ImportError as error:
-        raise _missing("OpenVINO") from error
-    engine = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+    engine = compiled_by_openvino(path, precision)
 
     def run(hu: NDArray[np.float16]) -> dict[str, NDArray[np.generic]]:
         results = engine([hu])
         return {name: results[name] for name in (port.any_name for port in engine.outputs)}
 
     return run
+
+
+def compiled_by_openvino(path: Path, precision: str) -> Any:
+    """A graph compiled for the processor; raises `MissingExtra` without OpenVINO."""
+    return _openvino_core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+
+
+def openvino_has_bf16() -> bool:
+    """Whether this processor calculates in bf16."""
+    return "BF16" in _openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _openvino_core() -> Any:
+    try:
+        import openvino
+    except ImportError as error:
+        raise _missing("OpenVINO") from error
+    return openvino.Core()
 
 
 def _missing(library: str) -> MissingExtra:

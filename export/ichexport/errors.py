@@ -4,6 +4,7 @@ ichcore.errors.IchError
 +-- IchExportError      1
     +-- MissingExtra    9    a library of an extra is not installed
     +-- ParityError     8    an engine does not say what its weights say
+    +-- PrecisionError  8    an engine calculates in another type than was asked for
     +-- DriftError     10    a committed file differs from what its spec generates
 """
 
@@ -24,6 +25,12 @@ class MissingExtra(IchExportError):
 
 class ParityError(IchExportError):
     """An engine's outputs differ from its weights' outputs by more than the tolerance."""
+
+    exit_code = 8
+
+
+class PrecisionError(IchExportError):
+    """An engine's layers calculate in another type than was asked for."""
 
     exit_code = 8
 

@@ -12,9 +12,11 @@ import torch
 from ichcore.wire import MAX_BATCH_SIZE, hu_tensor, member_outputs
 from ichexport.errors import IchExportError
 from ichexport.members import Member, output_names
+from ichexport.weights import folded_member
 
 OPSET = 18
 _SMALL = 16
+_HALF = "_fp16"
 
 
 def onnx_from_member(member: Member, path: Path) -> None:
@@ -52,6 +54,34 @@ def onnx_from_member(member: Member, path: Path) -> None:
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
+def member_from_graph(path: Path, fields: dict[str, Any]) -> Member:
+    """Read a released graph back as the torch module it was exported from.
+
+    `fields` are the member's options as its build record has them. Raises `IchExportError` where
+    the graph does not hold just that network's weights.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+    from onnx import numpy_helper
+
+    try:
+        model = onnx.load(path)
+        found = {
+            initializer.name.removesuffix(_HALF): torch.from_numpy(
+                numpy_helper.to_array(initializer).astype(np.float32)
+            )
+            for initializer in model.graph.initializer
+        }
+        member = folded_member(fields)
+        member.load_state_dict({name: found[name] for name in member.state_dict()})
+    except (OSError, DecodeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        why = str(error).partition("\n")[0]
+        raise IchExportError(
+            f"{path} is not the graph that its record describes ({why}); release the run again."
+        ) from error
+    return member
+
+
 def _store_as_fp16(model: Any) -> None:
     """Replace each large FP32 initializer by an FP16 one and a Cast."""
     from onnx import TensorProto, helper, numpy_helper
@@ -65,10 +95,10 @@ def _store_as_fp16(model: Any) -> None:
         if values.size < _SMALL or not np.array_equal(half.astype(np.float32), values):
             continue
         name = initializer.name
-        initializer.CopyFrom(numpy_helper.from_array(half, f"{name}_fp16"))
+        initializer.CopyFrom(numpy_helper.from_array(half, f"{name}{_HALF}"))
         casts.append(
             helper.make_node(
-                "Cast", [f"{name}_fp16"], [name], name=f"cast_{name}", to=TensorProto.FLOAT
+                "Cast", [f"{name}{_HALF}"], [name], name=f"cast_{name}", to=TensorProto.FLOAT
             )
         )
     nodes = list(model.graph.node)

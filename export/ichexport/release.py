@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ichcore import EnsembleSpec, spec_from_json
 from ichcore.wire import SPEC_FILE
 from ichexport.build import build_onnx
+from ichexport.engine import prove_served
 from ichexport.errors import IchExportError
 from ichexport.repository import write_repository
 
@@ -37,6 +38,7 @@ def repository_from_run(
         for member in spec.members:
             progress(f"{member.name}: graph and parity")
             build_onnx(member.name, run / f"{member.name}.safetensors", fresh, golden_hu)
+        prove_served(fresh, spec, golden_hu, progress)
         progress("configs, golden answers, manifest")
         digest = write_repository(fresh, spec, golden_hu)
         _replace(repository, fresh, retired)

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from ichcore import EnsembleSpec, spec_from_json, spec_to_json
 from ichcore.wire import COMBINE_MODEL, ENSEMBLE_MODEL, SPEC_FILE, STUDY_MODEL, build_record_file
-from ichexport.configs import ONNX_FILE, configs_from_spec
+from ichexport.configs import configs_from_spec
 from ichexport.engines import onnxruntime_from_onnx
 from ichexport.errors import DriftError, IchExportError
+from ichexport.files import written_whole
 from ichexport.golden import GOLDEN_FILE, golden_is_current, write_golden
 from ichexport.manifest import MANIFEST_FILE, manifest_from_repository, sha256_from_file
+from ichexport.targets import ONNX_FILE
 
 
 def spec_of_repository(repository: Path) -> EnsembleSpec:
@@ -70,9 +72,14 @@ def write_repository(
         path = repository / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    manifest = manifest_from_repository(repository)
-    (repository / MANIFEST_FILE).write_text(manifest)
-    return hashlib.sha256(manifest.encode()).hexdigest()
+    return write_manifest(repository)
+
+
+def write_manifest(repository: Path) -> str:
+    """Hash every file of the repository into its manifest; gives the manifest's own digest."""
+    manifest = manifest_from_repository(repository).encode()
+    written_whole(repository / MANIFEST_FILE, manifest)
+    return hashlib.sha256(manifest).hexdigest()
 
 
 def check_repository(repository: Path, pin: Path | None = None) -> EnsembleSpec:

@@ -68,7 +68,7 @@ def member_from_file(path: Path) -> Member:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        member = _folded_member(json.loads(metadata[_OPTIONS_KEY]))
+        member = folded_member(json.loads(metadata[_OPTIONS_KEY]))
         member.load_state_dict(state)
     except (OSError, SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
         why = str(error).partition("\n")[0]
@@ -78,7 +78,8 @@ def member_from_file(path: Path) -> Member:
     return member
 
 
-def _folded_member(fields: dict[str, Any]) -> Member:
+def folded_member(fields: dict[str, Any]) -> Member:
+    """A member without batch norms from its options as plain values; its weights are not set."""
     options = MemberOptions(
         **{
             **fields,

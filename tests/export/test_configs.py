@@ -10,7 +10,8 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from ichcore import EnsembleSpec
-from ichexport.configs import CPU, PRODUCTION, configs_from_spec, server_facts
+from ichexport.configs import configs_from_spec, server_facts
+from ichexport.targets import CPU, PRODUCTION
 
 MEMBERS = ("ich_any", "ich_sdh", "ich_sah", "ich_small")
 

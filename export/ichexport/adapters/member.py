@@ -10,6 +10,8 @@ import numpy as np
 import openvino
 import triton_python_backend_utils as pb_utils
 
+from ichcore.wire import build_record_file
+
 
 class TritonPythonModel:
     """Requests are run one by one, so a slice's score never depends on who else is asking.
@@ -23,11 +25,12 @@ class TritonPythonModel:
         """Compile the graph that lies in this version's folder."""
         config = json.loads(args["model_config"])
         graph = Path(args["model_repository"]) / args["model_version"] / "model.onnx"
+        asked = config["parameters"]["precision"]["string_value"]
         core = openvino.Core()
-        has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        here = asked.upper() in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         # Several members share the cores: pinned threads would pile up on the same ones.
         properties = {
-            "INFERENCE_PRECISION_HINT": "bf16" if has_bf16 else "f32",
+            "INFERENCE_PRECISION_HINT": asked if here and _proven(graph, asked) else "f32",
             "ENABLE_CPU_PINNING": False,
             "PERFORMANCE_HINT": "LATENCY",
         }
@@ -52,6 +55,13 @@ class TritonPythonModel:
         return pb_utils.InferenceResponse(
             [pb_utils.Tensor(name, values) for name, values in tensors.items()]
         )
+
+
+def _proven(graph: Path, precision: str) -> bool:
+    """Whether the release compared the graph in this precision with its weights, and it passed."""
+    record = json.loads(graph.with_name(build_record_file(graph.name)).read_text())
+    served = record.get("served", {}).get(f"openvino {precision}", {})
+    return bool(served.get("parity", {}).get("engine") == "passed")
 
 
 def _nothing(slices: int, output: dict[str, Any]) -> Any:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ichexport.configs import ONNX_FILE
 from ichexport.manifest import sha256_from_file
 from ichexport.repository import spec_of_repository
+from ichexport.targets import ONNX_FILE
 from ichtrain.evaluate.record import Record, record_from_file, record_to_json
 from ichtrain.evaluate.shown import card_from_record, readme_with_table
 from ichtrain.evaluate.tables import page_from_record

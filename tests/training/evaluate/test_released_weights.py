@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ichexport.configs import ONNX_FILE
 from ichexport.repository import spec_of_repository
+from ichexport.targets import ONNX_FILE
 from ichtrain.data import LabelledSeries
 from ichtrain.evaluate import (
     Bundle,

@@ -14,10 +14,10 @@ from typing import Any
 
 from ichcore import EnsembleSpec, spec_from_json
 from ichcore.wire import SPEC_FILE, build_record_file
-from ichexport.configs import ONNX_FILE
 from ichexport.engines import Runner, openvino_from_onnx
 from ichexport.manifest import sha256_from_file
 from ichexport.repository import spec_of_repository
+from ichexport.targets import ONNX_FILE
 from ichtrain.errors import EvaluationError
 
 

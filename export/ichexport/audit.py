@@ -1,0 +1,78 @@
+"""Engine or graph -> how many layers with weights calculate in which type.
+
+A build that asked for one type and got another is refused here: a silent fall back to FP32 is
+the commonest fault of such builds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from ichexport.errors import PrecisionError
+
+PRECISIONS = ("f32", "f16", "bf16", "int8", "fp8")
+"""Types of arithmetic, as records and options name them."""
+
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_QUANTISED = {"INT8": "int8", "UINT8": "int8", "FLOAT8E4M3FN": "fp8"}
+_TYPES = {"FLOAT": "f32", "FLOAT16": "f16", "BFLOAT16": "bf16"}
+_RUNTIME_WEIGHTED = ("Convolution", "FullyConnected", "MatMul")
+_RUNTIME_TYPES = {"i8": "int8", "u8": "int8"}
+
+
+def layers_from_onnx(path: Path) -> dict[str, int]:
+    """Count convolutions and matrix products of a graph by the type of what enters them.
+
+    A layer whose data come from a DequantizeLinear counts as the type it is stored in: that is
+    how engines read a Q/DQ graph.
+    """
+    import onnx
+
+    model = onnx.shape_inference.infer_shapes(onnx.load(path))
+    makers = {output: node for node in model.graph.node for output in node.output}
+    types = {
+        value.name: value.type.tensor_type.elem_type
+        for value in (*model.graph.value_info, *model.graph.input, *model.graph.output)
+    }
+    types |= {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    counts: Counter[str] = Counter()
+    for node in model.graph.node:
+        if node.op_type in _WEIGHTED:
+            name = node.input[0]
+            maker = makers.get(name)
+            if maker is not None and maker.op_type == "DequantizeLinear":
+                name = maker.input[0]
+            stored = onnx.TensorProto.DataType.Name(types.get(name, 0))
+            counts[_QUANTISED.get(stored, _TYPES.get(stored, stored.lower()))] += 1
+    return dict(counts)
+
+
+def layers_from_openvino(path: Path, precision: str) -> dict[str, int]:
+    """Compile a graph for the processor and count its convolutions by the type they run in."""
+    from ichexport.engines import compiled_by_openvino
+
+    counts: Counter[str] = Counter()
+    for node in compiled_by_openvino(path, precision).get_runtime_model().get_ops():
+        facts = node.get_rt_info()
+        if facts["layerType"].value in _RUNTIME_WEIGHTED:
+            stored = facts["runtimePrecision"].value
+            counts[_RUNTIME_TYPES.get(stored, stored)] += 1
+    return dict(counts)
+
+
+def refuse_other_precision(layers: Mapping[str, int], precision: str, what: str) -> None:
+    """Raise `PrecisionError` where not most of the layers with weights are of `precision`.
+
+    Quantised engines keep a few layers in a higher type by design (depthwise ones gain nothing);
+    FP16 and BF16 have no such reason, and there each layer must be of the type.
+    """
+    total, asked = sum(layers.values()), layers.get(precision, 0)
+    least = total / 2 if precision in ("int8", "fp8") else total
+    if total == 0 or asked < least:
+        found = ", ".join(f"{count} {name}" for name, count in sorted(layers.items())) or "none"
+        raise PrecisionError(
+            f"{what} was asked for {precision}; of its {total} layers with weights only {asked} "
+            f"are ({found}). It was not placed in the repository."
+        )

@@ -1,0 +1,67 @@
+"""`ichexport build`: options of every route, and the one sentence that says what was built."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ichexport.errors import IchExportError
+
+TARGETS = ("onnxruntime", "openvino")
+"""Targets by name; the routes themselves load torch, which `--help` should not wait for."""
+
+
+def options_of_route(route: Any, given: dict[str, Any]) -> Any:
+    """A route's `Options` from the options that were given; refuses those it does not have."""
+    known = {field.name for field in dataclasses.fields(route.Options)}
+    given = {name: value for name, value in given.items() if value is not None}
+    for name in given:
+        if name not in known:
+            target = route.Options.target
+            option = f"--{name.replace('_', '-')}"
+            raise IchExportError(f"{option} means nothing to the target {target}; leave it out.")
+    return route.Options(**given)
+
+
+def repeatable_command() -> str:
+    """The command line as it was typed, without the folder of the program."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def build_all(
+    repository: Path,
+    target: str,
+    models: tuple[str, ...],
+    slices: Path | None,
+    calibration: Path | None,
+    cache: Path | None,
+    given: dict[str, Any],
+) -> str:
+    """Build the engines and write the manifest; gives its digest."""
+    from ichexport.engine import build_engine, workshop_from_repository
+    from ichexport.golden import GOLDEN_FILE
+    from ichexport.repository import check_repository, write_manifest
+    from ichexport.routes import ROUTES
+    from ichexport.studies import studies_from_file
+
+    route = ROUTES[target]
+    options = options_of_route(route, given)
+    spec = check_repository(repository)
+    for model in models:
+        if model not in spec.member_names:
+            raise IchExportError(
+                f"'{model}' is no member of {repository}; it has {', '.join(spec.member_names)}."
+            )
+    golden = repository / GOLDEN_FILE
+    studies = studies_from_file(slices or golden, spec)
+    calibrating = studies_from_file(calibration or slices or golden, spec)
+    command = repeatable_command()
+    workshop = workshop_from_repository(repository, spec, studies, calibrating, cache, command)
+    for model in models or spec.member_names:
+        build_engine(workshop, model, route, options, lambda text: click.echo(text, err=True))
+    return write_manifest(repository)

@@ -1,0 +1,254 @@
+"""Released graph -> engine in its version folder: typed, built, audited, compared, recorded.
+
+The chain of every target, top to bottom. Nothing is placed before all of it went well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichcore import EnsembleSpec
+from ichcore.wire import MAX_BATCH_SIZE, build_record_file
+from ichexport.audit import refuse_other_precision
+from ichexport.cache import cached, keep, key_from_parts
+from ichexport.engines import onnxruntime_from_onnx
+from ichexport.errors import IchExportError, ParityError
+from ichexport.files import written_whole
+from ichexport.gate import Reference
+from ichexport.graph import member_from_graph
+from ichexport.manifest import sha256_from_file
+from ichexport.members import Member
+from ichexport.parity import torch_from_member
+from ichexport.routes import ROUTES
+from ichexport.routes.route import Built, CannotRunHere, Route, RouteOptions, Source
+from ichexport.studies import Studies
+from ichexport.targets import ONNX_FILE
+from ichexport.typed import typed_graph
+
+_SERVED = (("onnxruntime", "f32"), ("openvino", "f32"), ("openvino", "bf16"))
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What all builds in one repository share; `reference` is torch in FP32 on `studies`."""
+
+    repository: Path
+    reference: Reference
+    calibration: Studies
+    cache: Path | None
+    command: str
+
+
+def workshop_from_repository(
+    repository: Path,
+    spec: EnsembleSpec,
+    studies: Studies,
+    calibration: Studies,
+    cache: Path | None,
+    command: str,
+) -> Workshop:
+    """Run every member in torch on `studies`, which all builds are compared with."""
+    runners = {name: torch_from_member(member_of(repository, name)) for name in spec.member_names}
+    return Workshop(repository, Reference(runners, spec, studies), calibration, cache, command)
+
+
+def prove_served(
+    repository: Path, spec: EnsembleSpec, hu: NDArray[np.float16], say: Callable[[str], object]
+) -> None:
+    """Hold every runtime that serves the released graphs as they are against torch on `hu`.
+
+    bf16 that does not pass is noted, and the graph is then served in f32; f32 has to pass.
+    """
+    studies = Studies(hu, np.arange(len(hu)), np.zeros(len(hu), np.float32))
+    command = "ichexport release RUN --repository REPOSITORY"
+    workshop = workshop_from_repository(repository, spec, studies, studies, None, command)
+    for target, precision in _SERVED:
+        route = ROUTES[target]
+        for name in spec.member_names:
+            try:
+                build_engine(workshop, name, route, route.Options(precision=precision), say)
+            except (CannotRunHere, ParityError) as error:
+                if precision == "f32":
+                    raise
+                say(f"{name}: not served in {precision}. {error}")
+                refusal = {"parity": {"engine": "refused", "why_not": str(error)}}
+                _note_served(graph_of(repository, name), f"{target} {precision}", refusal)
+
+
+def member_of(repository: Path, name: str) -> Member:
+    """The torch module of a released graph."""
+    return member_from_graph(
+        graph_of(repository, name), released_record(repository, name)["member_options"]
+    )
+
+
+def graph_of(repository: Path, name: str) -> Path:
+    """Where a model's released graph lies."""
+    return repository / name / "1" / ONNX_FILE
+
+
+def released_record(repository: Path, name: str) -> dict[str, Any]:
+    """The build record of a released graph; raises `IchExportError` where there is none."""
+    path = graph_of(repository, name).with_name(build_record_file(ONNX_FILE))
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (OSError, TypeError, ValueError) as error:
+        raise IchExportError(
+            f"{path} is no build record ({error}); run `ichexport release`."
+        ) from error
+
+
+def build_engine(
+    workshop: Workshop,
+    model: str,
+    route: Route,
+    options: RouteOptions,
+    say: Callable[[str], object] = lambda text: None,
+) -> dict[str, Any]:
+    """Build one model's engine, prove it and place it; gives its record.
+
+    Raises `PrecisionError` or `ParityError` where the engine is not what was asked for, any other
+    `IchExportError` where it cannot be built. The repository is then as it was.
+    """
+    folder = graph_of(workshop.repository, model).parent
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".build-") as scratch:
+        started = time.perf_counter()
+        graph = _typed(workshop, model, options, Path(scratch))
+        built, key = _built(workshop, model, graph, route, options, Path(scratch))
+        seconds = time.perf_counter() - started
+        refuse_other_precision(built.layers, options.precision, f"{model} ({built.read_from})")
+        say(f"{model}: {options.target} in {options.precision}, {_in_words(built.layers)}")
+        record = {
+            **_facts(workshop, model, options, built),
+            "build_seconds": round(seconds, 2),
+            "cache_key": key,
+            "parity": _parity(workshop, model, graph, built, route, options),
+        }
+        _place(built.engine, record, folder / options.engine_file)
+    return record
+
+
+def _typed(workshop: Workshop, model: str, options: RouteOptions, scratch: Path) -> Path:
+    released = graph_of(workshop.repository, model)
+    if options.graph_precision == "f32":
+        return released
+    path = scratch / f"{options.graph_precision}.onnx"
+    typed_graph(released, options.graph_precision, path, workshop.calibration.hu)
+    return path
+
+
+def _built(
+    workshop: Workshop,
+    model: str,
+    graph: Path,
+    route: Route,
+    options: RouteOptions,
+    scratch: Path,
+) -> tuple[Built, str]:
+    hu = workshop.calibration.hu
+    key = key_from_parts(
+        {
+            "graph": sha256_from_file(graph),
+            "calibration": hashlib.sha256(hu.tobytes()).hexdigest(),
+            "target": options.target,
+            "options": asdict(options),  # type: ignore[call-overload]
+            "versions": _versions(options),
+        }
+    )
+    if workshop.cache is not None and (found := cached(workshop.cache, key, scratch)):
+        return found, key
+    is_member = model in workshop.reference.spec.member_names
+    member = partial(member_of, workshop.repository, model) if is_member else None
+    built = route.build(Source(model, graph, member, hu), scratch, options)
+    if workshop.cache is not None and built.engine.parent == scratch:
+        keep(workshop.cache, key, built)
+    return built, key
+
+
+def _facts(workshop: Workshop, model: str, options: RouteOptions, built: Built) -> dict[str, Any]:
+    released = released_record(workshop.repository, model)
+    return {
+        "model": model,
+        "target": options.target,
+        "precision": options.precision,
+        "options": asdict(options),  # type: ignore[call-overload]
+        "layers": {"count": dict(built.layers), "read_from": built.read_from},
+        "device": dict(built.device),
+        "batch_range": [1, MAX_BATCH_SIZE],
+        "weights_sha256": released["weights_sha256"],
+        "graph_sha256": released["graph_sha256"],
+        "engine_sha256": sha256_from_file(built.engine),
+        "engine_bytes": built.engine.stat().st_size,
+        "member_options": released["member_options"],
+        "versions": _versions(options),
+        "command": workshop.command,
+    }
+
+
+def _parity(
+    workshop: Workshop,
+    model: str,
+    graph: Path,
+    built: Built,
+    route: Route,
+    options: RouteOptions,
+) -> dict[str, Any]:
+    """The ensemble with the engine in it; the graph in its place where the engine cannot run."""
+    reference = workshop.reference
+    try:
+        runner, compared, why_not = route.run(built.engine, options), "engine", ""
+    except CannotRunHere as error:
+        runner, compared, why_not = onnxruntime_from_onnx(graph), "graph", str(error)
+    found = reference.difference(reference.with_member(model, runner), options.precision)
+    return {
+        "engine": "passed" if compared == "engine" else "not_run",
+        "why_not": why_not,
+        "compared": compared,
+        "difference": found.as_record(),
+    }
+
+
+def _place(engine: Path, record: dict[str, Any], place: Path) -> None:
+    """Put engine and record in place; a graph that serves as it is keeps its own record."""
+    if engine == place:
+        served = {name: record[name] for name in ("layers", "parity", "versions", "command")}
+        _note_served(place, f"{record['target']} {record['precision']}", served)
+    else:
+        engine.replace(place)
+        _write_record(place, record)
+
+
+def _note_served(graph: Path, how: str, served: Mapping[str, Any]) -> None:
+    released = dict(json.loads(graph.with_name(build_record_file(graph.name)).read_bytes()))
+    _write_record(graph, {**released, "served": {**released.get("served", {}), how: served}})
+
+
+def _write_record(engine: Path, record: Mapping[str, Any]) -> None:
+    text = json.dumps(record, indent=2, sort_keys=True) + "\n"
+    written_whole(engine.with_name(build_record_file(engine.name)), text.encode())
+
+
+def _versions(options: RouteOptions) -> dict[str, str]:
+    found = {}
+    for library in options.libraries:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _in_words(layers: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} layers in {name}" for name, count in sorted(layers.items()))

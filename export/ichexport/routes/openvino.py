@@ -1,0 +1,58 @@
+"""ONNX -> what the embedded server runs: OpenVINO on the processor, in f32 or bf16."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from ichexport.audit import layers_from_openvino
+from ichexport.engines import Runner, openvino_from_onnx, openvino_has_bf16
+from ichexport.errors import IchExportError
+from ichexport.routes.route import Built, CannotRunHere, Source
+from ichexport.targets import ONNX_FILE
+
+PRECISIONS = ("f32", "bf16")
+
+
+@dataclass(frozen=True)
+class Options:
+    """In f32 and bf16 the released graph serves as it is; OpenVINO converts when it loads it."""
+
+    target: ClassVar[str] = "openvino"
+    libraries: ClassVar[tuple[str, ...]] = ("openvino",)
+    precision: str = "bf16"
+
+    def __post_init__(self) -> None:
+        """Refuse a type that OpenVINO's processor plugin does not calculate in."""
+        if self.precision not in PRECISIONS:
+            raise IchExportError(
+                f"The target openvino calculates in {', '.join(PRECISIONS)}, "
+                f"not in {self.precision}."
+            )
+
+    @property
+    def graph_precision(self) -> str:
+        """The released graph."""
+        return "f32"
+
+    @property
+    def engine_file(self) -> str:
+        """Name of the engine in a version folder."""
+        return ONNX_FILE
+
+
+def build(source: Source, folder: Path, options: Options) -> Built:
+    """Compile the graph, and read back the type of every layer.
+
+    Raises `CannotRunHere` in bf16 on a processor that does not calculate in it.
+    """
+    if options.precision == "bf16" and not openvino_has_bf16():
+        raise CannotRunHere("this processor does not calculate in bf16")
+    layers = layers_from_openvino(source.graph, options.precision)
+    return Built(source.graph, layers, "the compiled model")
+
+
+def run(engine: Path, options: Options) -> Runner:
+    """Run it on the processor."""
+    return openvino_from_onnx(engine, options.precision)

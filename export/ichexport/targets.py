@@ -1,0 +1,45 @@
+"""Where a repository runs: one config file, one engine file and one backend for each target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+PLAN_FILE = "model.plan"
+ONNX_FILE = "model.onnx"
+RTX_FILE = "model.rtx"
+INT8_FILE = "model.int8.onnx"
+"""The graph with Q/DQ nodes, for runtimes on the processor."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """How members are served somewhere; combination and study model are Python everywhere.
+
+    `adapter` is the Python model in a member's version folder that runs `engine_file`; it is
+    empty where a backend of Triton runs it. `parameters` are what the adapter reads.
+    """
+
+    config_name: str | None
+    backend: str
+    engine_file: str
+    on_gpu: bool
+    adapter: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """Path of this target's config inside a model's folder."""
+        return "config.pbtxt" if self.config_name is None else f"configs/{self.config_name}.pbtxt"
+
+    @property
+    def model_file(self) -> str:
+        """What Triton loads from a member's version folder."""
+        return self.adapter or self.engine_file
+
+
+PRODUCTION = Target(None, "tensorrt", PLAN_FILE, on_gpu=True)
+CPU = Target(
+    "cpu", "python", ONNX_FILE, on_gpu=False, adapter="model.py", parameters={"precision": "bf16"}
+)
+ONNXRUNTIME = Target("onnxruntime", "onnxruntime", ONNX_FILE, on_gpu=False)
+TARGETS = (PRODUCTION, CPU, ONNXRUNTIME)
