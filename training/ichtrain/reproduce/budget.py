@@ -103,7 +103,12 @@ BUDGETS = {
             matrix=128,
             slices=12,
             series={"train": 162, "validation": 54, "test": 126},
-            steps={"densenet121": 110, "inceptionresnetv2": 40, "mobilenet_v2": 450, "vgg19": 50},
+            steps={
+                "densenet121": 330,
+                "inceptionresnetv2": 120,
+                "mobilenet_v2": 1350,
+                "vgg19": 150,
+            },
             learning_rates=_RATES,
             pace="a fixed number of steps an encoder, chosen so that training takes each about the "
             "same time on a processor",
