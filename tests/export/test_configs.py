@@ -11,7 +11,7 @@ from tritonclient.grpc import model_config_pb2
 
 from ichcore import EnsembleSpec
 from ichexport.configs import configs_from_spec, server_facts
-from ichexport.targets import CPU, PRODUCTION
+from ichexport.targets import CPU, ONNXRUNTIME, PRODUCTION, TARGETS
 
 MEMBERS = ("ich_any", "ich_sdh", "ich_sah", "ich_small")
 
@@ -34,9 +34,8 @@ def tensors(values: Any) -> dict[str, tuple[str, list[int], bool]]:
 
 
 def test_every_model_has_its_configs(configs: dict[str, Any]) -> None:
-    both = {f"{model}/{name}" for model in (*MEMBERS, "ich_combine")
-            for name in ("config.pbtxt", "configs/cpu.pbtxt")}  # fmt: skip
-    assert configs.keys() == both | {"ich_ensemble/config.pbtxt", "ich_study/config.pbtxt"}
+    each = {f"{model}/{target.path}" for model in (*MEMBERS, "ich_combine") for target in TARGETS}
+    assert configs.keys() == each | {"ich_ensemble/config.pbtxt", "ich_study/config.pbtxt"}
     assert all(config.name == path.split("/")[0] for path, config in configs.items())
 
 
@@ -63,7 +62,14 @@ def test_cpu_members_are_python_models_without_a_gpu(configs: dict[str, Any], me
     assert [group.kind for group in config.instance_group] == [config.instance_group[0].KIND_CPU]
 
 
-@pytest.mark.parametrize("target", [PRODUCTION, CPU])
+@pytest.mark.parametrize("member", MEMBERS)
+def test_onnxruntime_members_run_the_released_graph(configs: dict[str, Any], member: str) -> None:
+    config = configs[f"{member}/{ONNXRUNTIME.path}"]
+    assert (config.backend, config.default_model_filename) == ("onnxruntime", "model.onnx")
+    assert config.dynamic_batching.default_queue_policy.max_queue_size == 256
+
+
+@pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("member", MEMBERS)
 def test_members_speak_the_contract(configs: dict[str, Any], member: str, target: Any) -> None:
     config = configs[f"{member}/{target.path}"]
@@ -93,7 +99,7 @@ def test_queues_are_bounded_in_production_and_never_on_the_old_server(
     assert not configs[f"{model}/{CPU.path}"].HasField("dynamic_batching")
 
 
-@pytest.mark.parametrize("target", [PRODUCTION, CPU])
+@pytest.mark.parametrize("target", TARGETS)
 def test_members_are_warmed_with_real_shapes(configs: dict[str, Any], target: Any) -> None:
     for member in MEMBERS:
         warmups = configs[f"{member}/{target.path}"].model_warmup
@@ -102,7 +108,7 @@ def test_members_are_warmed_with_real_shapes(configs: dict[str, Any], target: An
 
 
 def test_a_member_may_come_without_a_mask(configs: dict[str, Any]) -> None:
-    for target in (PRODUCTION, CPU):
+    for target in TARGETS:
         inputs = tensors(configs[f"ich_combine/{target.path}"].input)
         assert {name for name, (_, _, optional) in inputs.items() if optional} == {
             f"MASK_{member}" for member in MEMBERS
@@ -111,7 +117,11 @@ def test_a_member_may_come_without_a_mask(configs: dict[str, Any]) -> None:
 
 
 def test_combine_reads_the_records_of_its_targets_engines(configs: dict[str, Any]) -> None:
-    for target, file in ((PRODUCTION, "model.plan"), (CPU, "model.onnx")):
+    for target, file in (
+        (PRODUCTION, "model.plan"),
+        (CPU, "model.onnx"),
+        (ONNXRUNTIME, "model.onnx"),
+    ):
         parameters = configs[f"ich_combine/{target.path}"].parameters
         assert parameters["engine_file"].string_value == file
 

@@ -38,8 +38,8 @@ def reproduce(out: Path, budget: str, workers: int) -> None:
 
     Four architectures trained on masks and on labels of slices, and the weighted ensemble, judged
     on phantoms that none of them saw. OUT gets reproduce.md, reproduce.json, roc.png and
-    forest.png. The budget small takes about half an hour on two idle cores; full is meant for a
-    GPU and has never been run by its authors. A run that was killed goes on where it was.
+    forest.png. The budget small takes about three quarters of an hour on two idle cores; full is
+    meant for a GPU and has never been run by its authors. A killed run goes on where it was.
 
     A research demonstration, not a medical device.
     """
