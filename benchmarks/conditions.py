@@ -7,9 +7,11 @@ import json
 import os
 import platform
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from ichclient.answers import ServerFacts
 from ichcore import EnsembleSpec
@@ -93,6 +95,16 @@ def machine_from_load(load_average_start: float) -> Machine:
         load_average_start=load_average_start,
         load_average_end=load_average(),
     )
+
+
+def conditions_of_run(date: str, load_start: float, packages: Iterable[str]) -> dict[str, Any]:
+    """What every result file says: start, machine, commit, and versions of the packages."""
+    return {
+        "date": date,
+        "machine": asdict(machine_from_load(load_start)),
+        "git_commit": git_commit(),
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+    }
 
 
 def versions_from_server(facts: ServerFacts) -> dict[str, str]:

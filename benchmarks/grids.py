@@ -13,7 +13,6 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.conditions import Machine, git_commit, load_average, machine_from_load, now_utc
+from benchmarks.conditions import conditions_of_run, load_average, now_utc
 from benchmarks.errors import BenchmarkError
 from ichclient.cli import told
 from ichcore import Grid
@@ -138,7 +137,6 @@ def document_from_workload(workload: Workload, say: Say) -> dict[str, Any]:
         patient = np.repeat(np.arange(len(judged)), [len(one.hu) for one in judged])
     if not np.isfinite(np.concatenate([*scores.values()])).all():
         raise BenchmarkError("A member answers with values that are no numbers; no figures.")
-    machine: Machine = machine_from_load(load_start)
     return {
         "benchmark": "grids",
         "base": BASE,
@@ -154,10 +152,7 @@ def document_from_workload(workload: Workload, say: Say) -> dict[str, Any]:
             for name in GRIDS
         },
         "conditions": {
-            "date": date,
-            "machine": asdict(machine),
-            "git_commit": git_commit(),
-            "versions": {name: version(name) for name in _PACKAGES},
+            **conditions_of_run(date, load_start, _PACKAGES),
             "workload": asdict(workload),
             "grids": {name: asdict(grid) for name, grid in GRIDS.items()},
             "fit": asdict(replace(FIRST, start=None)),

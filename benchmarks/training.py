@@ -14,14 +14,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from benchmarks.conditions import Machine, git_commit, load_average, machine_from_load, now_utc
+from benchmarks.conditions import conditions_of_run, load_average, now_utc
 from benchmarks.errors import BenchmarkError
 from ichclient.cli import told
 from ichcore import Grid
@@ -124,15 +123,11 @@ def document_from_workload(workload: Workload, say: Say) -> dict[str, Any]:
         for encoder in workload.encoders:
             say(f"Training {encoder}")
             rates.append(fit_rate(folder, Path(scratch) / "run", encoder, workload))
-    machine: Machine = machine_from_load(load_start)
     return {
         "benchmark": "training",
         "measurements": {"phantoms": asdict(made), "encoders": [asdict(rate) for rate in rates]},
         "conditions": {
-            "date": date,
-            "machine": asdict(machine),
-            "git_commit": git_commit(),
-            "versions": {name: version(name) for name in _PACKAGES},
+            **conditions_of_run(date, load_start, _PACKAGES),
             "workload": asdict(workload),
         },
     }

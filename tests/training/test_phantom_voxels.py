@@ -127,6 +127,7 @@ def test_forbidden_calcification_leaves_no_dense_spot_in_the_ventricles() -> Non
         ({"slices": 2}, "slices"),
         ({"seed": -1}, "seed"),
         ({"matrix": 16}, "matrix"),
+        ({"matrix": 65}, "even number"),
         ({"tilt_degrees": 50.0}, "tilt_degrees"),
         ({"kernel": "bone"}, "bone"),
         ({"slice_spacing_mm": float("nan")}, "slice_spacing_mm"),

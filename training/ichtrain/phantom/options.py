@@ -63,6 +63,8 @@ class PhantomOptions:
         _check_range("slices", self.slices, 8, 400)
         _check_range("seed", self.seed, 0, 2**31 - 1)
         _check_range("matrix", self.matrix, 64, 1024)
+        if self.matrix % 2:
+            raise PhantomOptionError(f"matrix is {self.matrix}: give an even number of pixels.")
         _check_range("slice_spacing_mm", self.slice_spacing_mm, 0.3, 12.0)
         _check_range("tilt_degrees", self.tilt_degrees, -30.0, 30.0)
         if self.pixel_spacing_mm is not None:
