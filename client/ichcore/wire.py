@@ -15,6 +15,9 @@ DataType = Literal["FP16", "FP32", "INT32", "BYTES"]
 
 ENSEMBLE_MODEL = "ich_ensemble"
 COMBINE_MODEL = "ich_combine"
+FUSED_MODEL = "ich_fused"
+FUSED_ENGINE_MODEL = "ich_fused_engine"
+PROVENANCE_MODEL = "ich_provenance"
 STUDY_MODEL = "ich_study"
 MAX_BATCH_SIZE = 64
 """Slices that one request may carry."""
@@ -63,15 +66,29 @@ def combine_inputs(grid: Grid, members: tuple[str, ...], brain: str) -> tuple[Te
 
 
 def ensemble_outputs(grid: Grid, member_count: int) -> tuple[TensorSpec, ...]:
-    """What `ich_combine`, and so `ich_ensemble`, answers for each slice."""
+    """What `ich_combine`, and so `ich_ensemble` and `ich_fused`, answers for each slice."""
+    return (*fused_outputs(grid, member_count), TensorSpec("PROVENANCE", "BYTES", (1,)))
+
+
+def fused_outputs(grid: Grid, member_count: int) -> tuple[TensorSpec, ...]:
+    """What the engine of the whole ensemble answers: all but its provenance."""
     return (
         TensorSpec("SCORE", "FP32", (1,)),
         TensorSpec("MEMBER_SCORES", "FP32", (member_count,)),
         TensorSpec("MASK", "FP16", grid.mask_shape),
         TensorSpec("LESION_MM2", "FP32", (1,)),
         TensorSpec("BRAIN_MM2", "FP32", (1,)),
-        TensorSpec("PROVENANCE", "BYTES", (1,)),
     )
+
+
+def provenance_inputs(grid: Grid, member_count: int) -> tuple[TensorSpec, ...]:
+    """What `ich_provenance` looks at, and hands on; a mask needs no copy through it."""
+    return tuple(tensor for tensor in fused_outputs(grid, member_count) if tensor.name != "MASK")
+
+
+def provenance_outputs(grid: Grid, member_count: int) -> tuple[TensorSpec, ...]:
+    """What it was given, and `PROVENANCE`."""
+    return (*provenance_inputs(grid, member_count), TensorSpec("PROVENANCE", "BYTES", (1,)))
 
 
 def study_inputs(member_count: int) -> tuple[TensorSpec, ...]:

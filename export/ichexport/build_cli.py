@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from ichcore.wire import FUSED_ENGINE_MODEL
 from ichexport.errors import IchExportError
 
 TARGETS = ("onnxruntime", "openvino")
@@ -52,16 +53,17 @@ def build_all(
     route = ROUTES[target]
     options = options_of_route(route, given)
     spec = check_repository(repository)
+    engines = (*spec.member_names, FUSED_ENGINE_MODEL)
     for model in models:
-        if model not in spec.member_names:
+        if model not in engines:
             raise IchExportError(
-                f"'{model}' is no member of {repository}; it has {', '.join(spec.member_names)}."
+                f"'{model}' is no engine of {repository}; it has {', '.join(engines)}."
             )
     golden = repository / GOLDEN_FILE
     studies = studies_from_file(slices or golden, spec)
     calibrating = studies_from_file(calibration or slices or golden, spec)
     command = repeatable_command()
     workshop = workshop_from_repository(repository, spec, studies, calibrating, cache, command)
-    for model in models or spec.member_names:
+    for model in models or engines:
         build_engine(workshop, model, route, options, lambda text: click.echo(text, err=True))
     return write_manifest(repository)

@@ -73,7 +73,12 @@ def release(run: Path, repository: Path, pin: Path | None) -> None:
 @main.command()
 @click.option("--target", required=True, type=click.Choice(TARGETS), help="What the engine is for.")
 @click.option("--precision", type=click.Choice(PRECISIONS), help="Type of arithmetic.")
-@click.option("--model", "models", multiple=True, help="Build this member; all, if never given.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    help="Build this one; members and the fused engine, if never given.",
+)
 @click.option("--slices", type=_FILE, help="Studies to compare on, as `ichtrain slices` writes.")
 @click.option("--calibration", type=_FILE, help="Studies to calibrate on; those of --slices.")
 @click.option("--cache", type=_FOLDER, help="Folder of engines that were built before.")

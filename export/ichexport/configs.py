@@ -15,13 +15,19 @@ from ichcore.spec import CONTRACT_VERSION
 from ichcore.wire import (
     COMBINE_MODEL,
     ENSEMBLE_MODEL,
+    FUSED_ENGINE_MODEL,
+    FUSED_MODEL,
     MAX_BATCH_SIZE,
+    PROVENANCE_MODEL,
     STUDY_MODEL,
     TensorSpec,
     combine_inputs,
     ensemble_outputs,
+    fused_outputs,
     hu_tensor,
     member_outputs,
+    provenance_inputs,
+    provenance_outputs,
     study_inputs,
     study_outputs,
 )
@@ -36,21 +42,22 @@ def configs_from_spec(spec: EnsembleSpec) -> dict[str, str]:
     texts: dict[str, str] = {}
     for target in TARGETS:
         for member in spec.member_names:
-            texts[f"{member}/{target.path}"] = _text(_member(member, spec, target))
+            outputs = member_outputs(spec.grid, with_brain=member == spec.brain_member)
+            texts[f"{member}/{target.path}"] = _text(_engine(member, outputs, spec, target))
+        outputs = fused_outputs(spec.grid, len(spec.members))
+        fused = _engine(FUSED_ENGINE_MODEL, outputs, spec, target)
+        texts[f"{FUSED_ENGINE_MODEL}/{target.path}"] = _text(fused)
         texts[f"{COMBINE_MODEL}/{target.path}"] = _text(_combine(spec, target))
+        texts[f"{PROVENANCE_MODEL}/{target.path}"] = _text(_provenance(spec, target))
     texts[f"{ENSEMBLE_MODEL}/config.pbtxt"] = _text(_ensemble(spec))
+    texts[f"{FUSED_MODEL}/config.pbtxt"] = _text(_fused(spec))
     texts[f"{STUDY_MODEL}/config.pbtxt"] = _text(_study(spec))
     return texts
 
 
-def _member(name: str, spec: EnsembleSpec, target: Target) -> Any:
-    with_brain = name == spec.brain_member
-    config = _model(
-        name,
-        backend=target.backend,
-        inputs=[hu_tensor(spec.grid)],
-        outputs=member_outputs(spec.grid, with_brain=with_brain),
-    )
+def _engine(name: str, outputs: Iterable[TensorSpec], spec: EnsembleSpec, target: Target) -> Any:
+    """A member, or all of them in one."""
+    config = _model(name, backend=target.backend, inputs=[hu_tensor(spec.grid)], outputs=outputs)
     config.default_model_filename = target.model_file
     for key, value in target.parameters.items():
         config.parameters[key].string_value = value
@@ -71,12 +78,22 @@ def _member(name: str, spec: EnsembleSpec, target: Target) -> Any:
 
 
 def _combine(spec: EnsembleSpec, target: Target) -> Any:
-    config = _model(
-        COMBINE_MODEL,
-        backend="python",
-        inputs=combine_inputs(spec.grid, spec.member_names, spec.brain_member),
-        outputs=ensemble_outputs(spec.grid, len(spec.members)),
-    )
+    inputs = combine_inputs(spec.grid, spec.member_names, spec.brain_member)
+    outputs = ensemble_outputs(spec.grid, len(spec.members))
+    return _beside_engines(COMBINE_MODEL, inputs, outputs, target)
+
+
+def _provenance(spec: EnsembleSpec, target: Target) -> Any:
+    inputs = provenance_inputs(spec.grid, len(spec.members))
+    outputs = provenance_outputs(spec.grid, len(spec.members))
+    return _beside_engines(PROVENANCE_MODEL, inputs, outputs, target)
+
+
+def _beside_engines(
+    name: str, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec], target: Target
+) -> Any:
+    """A Python model that reads the records of the engines it answers for."""
+    config = _model(name, backend="python", inputs=inputs, outputs=outputs)
     _on_cpu(config)
     if target != CPU:
         _bound_queue(config)
@@ -85,12 +102,7 @@ def _combine(spec: EnsembleSpec, target: Target) -> Any:
 
 
 def _ensemble(spec: EnsembleSpec) -> Any:
-    config = _model(
-        ENSEMBLE_MODEL,
-        inputs=[hu_tensor(spec.grid)],
-        outputs=ensemble_outputs(spec.grid, len(spec.members)),
-    )
-    config.platform = "ensemble"
+    config = _whole(ENSEMBLE_MODEL, spec)
     combine = {}
     for member in spec.member_names:
         step = config.ensemble_scheduling.step.add(model_name=member, model_version=1)
@@ -104,8 +116,36 @@ def _ensemble(spec: EnsembleSpec) -> Any:
         step.input_map[name] = value
     for tensor in ensemble_outputs(spec.grid, len(spec.members)):
         step.output_map[tensor.name] = tensor.name
-    for name, value in server_facts(spec).items():
-        config.parameters[name].string_value = value
+    return config
+
+
+def _fused(spec: EnsembleSpec) -> Any:
+    """The mask goes straight to the answer; everything that is judged by passes the check."""
+    config = _whole(FUSED_MODEL, spec)
+    checked = {tensor.name for tensor in provenance_inputs(spec.grid, len(spec.members))}
+    step = config.ensemble_scheduling.step.add(model_name=FUSED_ENGINE_MODEL, model_version=1)
+    step.input_map["HU"] = "HU"
+    for tensor in fused_outputs(spec.grid, len(spec.members)):
+        name = tensor.name
+        step.output_map[name] = f"unchecked_{name.lower()}" if name in checked else name
+    step = config.ensemble_scheduling.step.add(model_name=PROVENANCE_MODEL, model_version=1)
+    for tensor in provenance_inputs(spec.grid, len(spec.members)):
+        step.input_map[tensor.name] = f"unchecked_{tensor.name.lower()}"
+    for tensor in provenance_outputs(spec.grid, len(spec.members)):
+        step.output_map[tensor.name] = tensor.name
+    return config
+
+
+def _whole(name: str, spec: EnsembleSpec) -> Any:
+    """HU to slice results, and what a client must know before it sends any."""
+    config = _model(
+        name,
+        inputs=[hu_tensor(spec.grid)],
+        outputs=ensemble_outputs(spec.grid, len(spec.members)),
+    )
+    config.platform = "ensemble"
+    for key, value in server_facts(spec).items():
+        config.parameters[key].string_value = value
     return config
 
 

@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ichcore import EnsembleSpec
-from ichcore.wire import MAX_BATCH_SIZE, build_record_file
+from ichcore.wire import FUSED_ENGINE_MODEL, MAX_BATCH_SIZE, build_record_file
 from ichexport.audit import refuse_other_precision
 from ichexport.cache import cached, keep, key_from_parts
 from ichexport.engines import onnxruntime_from_onnx
 from ichexport.errors import IchExportError, ParityError
 from ichexport.files import written_whole
-from ichexport.gate import Reference
+from ichexport.gate import Reference, combined_from_engine
 from ichexport.graph import member_from_graph
 from ichexport.manifest import sha256_from_file
 from ichexport.members import Member
@@ -69,6 +69,8 @@ def prove_served(
 ) -> None:
     """Hold every runtime that serves the released graphs as they are against torch on `hu`.
 
+    The fused graph is one of them.
+
     bf16 that does not pass is noted, and the graph is then served in f32; f32 has to pass.
     """
     studies = Studies(hu, np.arange(len(hu)), np.zeros(len(hu), np.float32))
@@ -76,7 +78,7 @@ def prove_served(
     workshop = workshop_from_repository(repository, spec, studies, studies, None, command)
     for target, precision in _SERVED:
         route = ROUTES[target]
-        for name in spec.member_names:
+        for name in (*spec.member_names, FUSED_ENGINE_MODEL):
             try:
                 build_engine(workshop, name, route, route.Options(precision=precision), say)
             except (CannotRunHere, ParityError) as error:
@@ -179,7 +181,10 @@ def _built(
 
 def _facts(workshop: Workshop, model: str, options: RouteOptions, built: Built) -> dict[str, Any]:
     released = released_record(workshop.repository, model)
+    # What the fused graph holds of the spec; the combination of members stands outside of them.
+    held = ("combination_sha256",) if "combination_sha256" in released else ()
     return {
+        **{name: released[name] for name in held},
         "model": model,
         "target": options.target,
         "precision": options.precision,
@@ -211,7 +216,11 @@ def _parity(
         runner, compared, why_not = route.run(built.engine, options), "engine", ""
     except CannotRunHere as error:
         runner, compared, why_not = onnxruntime_from_onnx(graph), "graph", str(error)
-    found = reference.difference(reference.with_member(model, runner), options.precision)
+    if model in reference.spec.member_names:
+        combined = reference.with_member(model, runner)
+    else:
+        combined = combined_from_engine(runner, reference.studies.hu)
+    found = reference.difference(combined, options.precision)
     return {
         "engine": "passed" if compared == "engine" else "not_run",
         "why_not": why_not,

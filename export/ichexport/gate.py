@@ -80,12 +80,12 @@ class Reference:
         found = Difference(
             slices=len(wanted.score),
             studies=len(before[0]),
-            largest_score_difference=_largest(
+            largest_score_difference=largest_difference(
                 np.hstack([wanted.score, wanted.member_scores]),
                 np.hstack([got.score, got.member_scores]),
             ),
-            largest_mask_difference=_largest(wanted.mask, got.mask),
-            largest_lesion_difference_mm2=_largest(wanted.lesion_mm2, got.lesion_mm2),
+            largest_mask_difference=largest_difference(wanted.mask, got.mask),
+            largest_lesion_difference_mm2=largest_difference(wanted.lesion_mm2, got.lesion_mm2),
             decisions_changed={
                 point.name: sum(a[i] != b[i] for a, b in zip(before[1], after[1], strict=True))
                 for i, point in enumerate(self.spec.operating_points)
@@ -114,6 +114,13 @@ class Reference:
         return np.array(scores), decisions
 
 
+def combined_from_engine(run: Runner, hu: NDArray[np.float16]) -> Combined:
+    """What an engine of the whole ensemble says of HU [n, S, R, C], run in chunks."""
+    parts = [run(hu[i : i + _CHUNK]) for i in range(0, len(hu), _CHUNK)]
+    names = Combined.__annotations__
+    return Combined(*(np.concatenate([part[name.upper()] for part in parts]) for name in names))  # type: ignore[arg-type]
+
+
 def outputs_from_runner(run: Runner, studies: Studies) -> MemberOutputs:
     """LOGIT, MASK and BRAIN of all slices, run in chunks."""
     parts = [run(studies.hu[i : i + _CHUNK]) for i in range(0, len(studies.hu), _CHUNK)]
@@ -126,7 +133,8 @@ def _joined(parts: Sequence[Mapping[str, Any]], name: str) -> NDArray[np.generic
     return np.concatenate([part[name] for part in parts]) if name in parts[0] else None
 
 
-def _largest(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
+def largest_difference(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
+    """The largest difference of two arrays; NaN where one holds a NaN."""
     return float(np.abs(a.astype(np.float32) - b.astype(np.float32)).max(initial=0.0))
 
 

@@ -43,14 +43,9 @@ def combined_from_runners(
 
 
 def write_golden(
-    path: Path,
-    hu: NDArray[np.float16],
-    runners: Mapping[str, Runner],
-    spec: EnsembleSpec,
+    path: Path, hu: NDArray[np.float16], combined: Combined, spec: EnsembleSpec
 ) -> None:
-    """Record the answers to HU [n, S, R, C]."""
-    combined = combined_from_runners(runners, hu, spec)
-    _refuse_blind(combined)
+    """Record the answers `combined` to HU [n, S, R, C]."""
     np.savez_compressed(
         path,
         HU=hu,
@@ -64,8 +59,11 @@ def write_golden(
     )
 
 
-def _refuse_blind(combined: Combined) -> None:
-    """Answers that hardly differ would pass a server that mixes up its slices."""
+def refuse_blind_golden(combined: Combined) -> None:
+    """Refuse golden slices whose answers hardly differ.
+
+    They would pass a server that mixes up its slices.
+    """
     for name, values, tolerance in (
         ("SCORE", combined.score, TOLERANCE_SCORE),
         ("LESION_MM2", combined.lesion_mm2, TOLERANCE_LESION_MM2),

@@ -19,6 +19,7 @@ from ichcore.wire import SPEC_FILE
 from ichexport.build import build_onnx
 from ichexport.engine import prove_served
 from ichexport.errors import IchExportError
+from ichexport.fused_entry import fused_entry, write_fused
 from ichexport.repository import write_repository
 
 GOLDEN_HU_FILE = "golden_hu.npy"
@@ -38,6 +39,8 @@ def repository_from_run(
         for member in spec.members:
             progress(f"{member.name}: graph and parity")
             build_onnx(member.name, run / f"{member.name}.safetensors", fresh, golden_hu)
+        progress("all members as one graph")
+        write_fused(fresh, fused_entry(fresh, spec))
         prove_served(fresh, spec, golden_hu, progress)
         progress("configs, golden answers, manifest")
         digest = write_repository(fresh, spec, golden_hu)

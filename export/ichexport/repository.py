@@ -14,12 +14,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ichcore import EnsembleSpec, spec_from_json, spec_to_json
-from ichcore.wire import COMBINE_MODEL, ENSEMBLE_MODEL, SPEC_FILE, STUDY_MODEL, build_record_file
+from ichcore.wire import (
+    COMBINE_MODEL,
+    ENSEMBLE_MODEL,
+    FUSED_ENGINE_MODEL,
+    FUSED_MODEL,
+    PROVENANCE_MODEL,
+    SPEC_FILE,
+    STUDY_MODEL,
+    build_record_file,
+)
 from ichexport.configs import configs_from_spec
 from ichexport.engines import onnxruntime_from_onnx
 from ichexport.errors import DriftError, IchExportError
 from ichexport.files import written_whole
-from ichexport.golden import GOLDEN_FILE, golden_is_current, write_golden
+from ichexport.fused_entry import fused_entry, prove_fused, refuse_other_fused, write_fused
+from ichexport.golden import (
+    GOLDEN_FILE,
+    combined_from_runners,
+    golden_is_current,
+    refuse_blind_golden,
+    write_golden,
+)
 from ichexport.manifest import MANIFEST_FILE, manifest_from_repository, sha256_from_file
 from ichexport.targets import ONNX_FILE
 
@@ -39,22 +55,29 @@ def generated_files(spec: EnsembleSpec) -> dict[str, str]:
     """Every generated text file of a repository, as path -> text."""
     adapters = files("ichexport.adapters")
     texts = configs_from_spec(spec)
-    for member in spec.member_names:
+    for member in (*spec.member_names, FUSED_ENGINE_MODEL):
         texts[f"{member}/1/model.py"] = adapters.joinpath("member.py").read_text()
-    for model, source in ((COMBINE_MODEL, "combine.py"), (STUDY_MODEL, "study.py")):
+    sources = {
+        COMBINE_MODEL: "combine.py",
+        PROVENANCE_MODEL: "provenance.py",
+        STUDY_MODEL: "study.py",
+    }
+    for model, source in sources.items():
         texts[f"{model}/1/model.py"] = adapters.joinpath(source).read_text()
         texts[f"{model}/1/{SPEC_FILE}"] = spec_to_json(spec)
-    # Triton wants a version folder for an ensemble too; git keeps no empty ones.
-    texts[f"{ENSEMBLE_MODEL}/1/.gitkeep"] = ""
+    for model in (ENSEMBLE_MODEL, FUSED_MODEL):
+        # Triton wants a version folder for an ensemble too; git keeps no empty ones.
+        texts[f"{model}/1/.gitkeep"] = ""
     return texts
 
 
 def write_repository(
     repository: Path, spec: EnsembleSpec, golden_hu: NDArray[np.float16] | None = None
 ) -> str:
-    """Generate all but the graphs, record golden answers, write the manifest; gives its digest.
+    """Generate all but the members' graphs, record golden answers, write the manifest.
 
-    Golden slices that are absent or would prove nothing are refused before anything is written.
+    Gives the manifest's digest. Golden slices that are absent or would prove nothing, and a fused
+    graph that does not say of them what its members say, are refused before anything is written.
     """
     _refuse_other_graphs(repository, spec)
     golden = repository / GOLDEN_FILE
@@ -67,7 +90,12 @@ def write_repository(
         name: onnxruntime_from_onnx(repository / name / "1" / ONNX_FILE)
         for name in spec.member_names
     }
-    write_golden(golden, golden_hu, runners, spec)
+    combined = combined_from_runners(runners, golden_hu, spec)
+    refuse_blind_golden(combined)
+    fused = fused_entry(repository, spec)
+    prove_fused(fused, golden_hu, combined)
+    write_golden(golden, golden_hu, combined, spec)
+    write_fused(repository, fused)
     for name, text in generated_files(spec).items():
         path = repository / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,6 +118,7 @@ def check_repository(repository: Path, pin: Path | None = None) -> EnsembleSpec:
         path = repository / name
         if not path.is_file() or path.read_bytes() != text.encode():
             raise _drift(path)
+    refuse_other_fused(repository, spec)
     if not golden_is_current(repository / GOLDEN_FILE, spec):
         raise _drift(repository / GOLDEN_FILE)
     manifest = repository / MANIFEST_FILE

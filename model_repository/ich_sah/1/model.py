@@ -1,4 +1,7 @@
-"""HU -> LOGIT, MASK, BRAIN: one member's ONNX graph, run by OpenVINO on the processor."""
+"""HU -> an engine's outputs: the ONNX graph beside this file, run by OpenVINO on the processor.
+
+The engine is a member, or the whole ensemble as one graph.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,10 @@ from ichcore.wire import build_record_file
 class TritonPythonModel:
     """Requests are run one by one, so a slice's score never depends on who else is asking.
 
-    A slice that cannot be judged gets the logit NaN, and the combination refuses it. A member
-    answers with no error of its own: where two steps of an ensemble fail on one request,
-    Triton 2.51 was seen to answer nobody any more.
+    A slice that cannot be judged gets NaN in the first output (a member's LOGIT, the fused
+    engine's SCORE), and the next step refuses it. An engine answers with no error of its own:
+    where two steps of an ensemble fail on one request, Triton 2.51 was seen to answer nobody any
+    more.
     """
 
     def initialize(self, args: dict[str, str]) -> None:
@@ -51,7 +55,8 @@ class TritonPythonModel:
             tensors = {output["name"]: _nothing(len(hu), output) for output in self._outputs}
         # The windows clip NaN and infinity to air or bone, and a plausible score comes of it.
         finite = np.isfinite(hu).all(axis=(1, 2, 3))[:, None]
-        tensors["LOGIT"] = np.where(finite, tensors["LOGIT"], np.float32(np.nan))
+        first = self._outputs[0]["name"]
+        tensors[first] = np.where(finite, tensors[first], np.float32(np.nan))
         return pb_utils.InferenceResponse(
             [pb_utils.Tensor(name, values) for name, values in tensors.items()]
         )

@@ -1,0 +1,75 @@
+"""HU -> an engine's outputs: the ONNX graph beside this file, run by OpenVINO on the processor.
+
+The engine is a member, or the whole ensemble as one graph.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+import triton_python_backend_utils as pb_utils
+
+from ichcore.wire import build_record_file
+
+
+class TritonPythonModel:
+    """Requests are run one by one, so a slice's score never depends on who else is asking.
+
+    A slice that cannot be judged gets NaN in the first output (a member's LOGIT, the fused
+    engine's SCORE), and the next step refuses it. An engine answers with no error of its own:
+    where two steps of an ensemble fail on one request, Triton 2.51 was seen to answer nobody any
+    more.
+    """
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Compile the graph that lies in this version's folder."""
+        config = json.loads(args["model_config"])
+        graph = Path(args["model_repository"]) / args["model_version"] / "model.onnx"
+        asked = config["parameters"]["precision"]["string_value"]
+        core = openvino.Core()
+        here = asked.upper() in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        # Several members share the cores: pinned threads would pile up on the same ones.
+        properties = {
+            "INFERENCE_PRECISION_HINT": asked if here and _proven(graph, asked) else "f32",
+            "ENABLE_CPU_PINNING": False,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        self._engine = core.compile_model(graph, "CPU", properties)
+        self._outputs = config["output"]
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Run each request's slices and answer in the order of the requests."""
+        return [self._response(request) for request in requests]
+
+    def _response(self, request: Any) -> Any:
+        hu = pb_utils.get_input_tensor_by_name(request, "HU").as_numpy()
+        try:
+            results = self._engine([hu])
+            tensors = {output["name"]: results[output["name"]] for output in self._outputs}
+        except RuntimeError as error:
+            pb_utils.Logger.log_error(f"OpenVINO could not run HU {hu.shape}: {error}")
+            tensors = {output["name"]: _nothing(len(hu), output) for output in self._outputs}
+        # The windows clip NaN and infinity to air or bone, and a plausible score comes of it.
+        finite = np.isfinite(hu).all(axis=(1, 2, 3))[:, None]
+        first = self._outputs[0]["name"]
+        tensors[first] = np.where(finite, tensors[first], np.float32(np.nan))
+        return pb_utils.InferenceResponse(
+            [pb_utils.Tensor(name, values) for name, values in tensors.items()]
+        )
+
+
+def _proven(graph: Path, precision: str) -> bool:
+    """Whether the release compared the graph in this precision with its weights, and it passed."""
+    record = json.loads(graph.with_name(build_record_file(graph.name)).read_text())
+    served = record.get("served", {}).get(f"openvino {precision}", {})
+    return bool(served.get("parity", {}).get("engine") == "passed")
+
+
+def _nothing(slices: int, output: dict[str, Any]) -> Any:
+    """NaN in the type and shape of an output."""
+    dtype = pb_utils.triton_string_to_numpy(output["data_type"])
+    return np.full((slices, *map(int, output["dims"])), np.nan, dtype=dtype)
