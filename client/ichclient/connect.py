@@ -18,6 +18,10 @@ from ichclient.process import running_server
 from ichclient.repository import default_repository, verified_repository
 from ichclient.serverlog import new_log_path
 from ichclient.transport import DEADLINE_S, RETRY_FOR_S, Transport, TritonTransport
+from ichcore.wire import ENSEMBLE_MODEL, STUDY_MODEL
+
+JUDGING_MODELS = (ENSEMBLE_MODEL, STUDY_MODEL)
+"""What a study needs; the rest of a repository is for whoever serves others."""
 
 # Nobody starts an embedded server again once it has ended.
 _EMBEDDED_RETRY_FOR_S = 2.0
@@ -58,11 +62,15 @@ class ProvenServer:
 
 @contextmanager
 def proven_server(
-    options: ServerOptions, *, stop_deadline_s: float = 0.0
+    options: ServerOptions,
+    *,
+    models: tuple[str, ...] | None = JUDGING_MODELS,
+    stop_deadline_s: float = 0.0,
 ) -> Iterator[ProvenServer]:
     """Connect, or start and connect, and prove before anything is trusted.
 
-    Raises RepositoryError, EmbeddedServerError, ServerUnreachable or ServerRefused.
+    An embedded server loads `models`, all of the repository where it is None. Raises
+    RepositoryError, EmbeddedServerError, ServerUnreachable or ServerRefused.
     """
     started = time.monotonic()
     if options.url is not None:
@@ -80,6 +88,7 @@ def proven_server(
             repository,
             log_path=log_path,
             grpc_port=options.grpc_port,
+            models=models,
             stop_deadline_s=stop_deadline_s,
         ) as server,
         TritonTransport(

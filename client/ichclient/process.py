@@ -55,6 +55,7 @@ def running_server(
     grpc_port: int | None = None,
     http: bool = False,
     model_config_name: str = "cpu",
+    models: tuple[str, ...] | None = None,
     ready_timeout_s: float = 120.0,
     stop_deadline_s: float = 5.0,
     files: ServerFiles | None = None,
@@ -70,6 +71,7 @@ def running_server(
         grpc_port: None takes a free one.
         http: also serve HTTP, on a free port.
         model_config_name: which `configs/NAME.pbtxt` of each model is used.
+        models: load these and their steps; None loads every model of the repository.
         ready_timeout_s: time from the start until every model must be ready.
         stop_deadline_s: time from asking the server to end until it is killed.
         files: what `embedded_files()` found; None looks now.
@@ -85,7 +87,7 @@ def running_server(
     files = embedded_files() if files is None else files
     port = _free_port() if grpc_port is None else _port_that_is_free(grpc_port)
     http_port = _free_port() if http else None
-    charge = _charge(files, repository, port, http_port, model_config_name, stop_deadline_s)
+    charge = _charge(files, repository, port, http_port, model_config_name, models, stop_deadline_s)
     try:
         supervisor = _started(charge, files, log_path)
         try:
@@ -109,6 +111,7 @@ def _charge(
     grpc_port: int,
     http_port: int | None,
     model_config_name: str,
+    models: tuple[str, ...] | None,
     stop_deadline_s: float,
 ) -> supervise.Charge:
     """A working folder and the orders for one server."""
@@ -123,6 +126,7 @@ def _charge(
         shm_prefix=shm_prefix,
         grpc_port=grpc_port,
         http_port=http_port,
+        models=models,
     )
     return supervise.Charge(
         parent_pid=os.getpid(),

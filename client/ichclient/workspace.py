@@ -77,8 +77,17 @@ def server_command(
     shm_prefix: str,
     grpc_port: int,
     http_port: int | None,
+    models: tuple[str, ...] | None = None,
 ) -> tuple[str, ...]:
-    """Command line of Triton 2.51: loopback only, and only the services that are needed."""
+    """Command line of Triton 2.51: loopback only, and only the services that are needed.
+
+    `models` are loaded, with the steps of those that are ensembles; None loads all there are.
+    """
+    control = (
+        ("--model-control-mode=none",)
+        if models is None
+        else ("--model-control-mode=explicit", *(f"--load-model={name}" for name in models))
+    )
     http = (
         ("--allow-http=false",)
         if http_port is None
@@ -97,7 +106,7 @@ def server_command(
         "--allow-metrics=false",
         "--allow-sagemaker=false",
         "--allow-vertex-ai=false",
-        "--model-control-mode=none",
+        *control,
         "--disable-auto-complete-config",
         "--strict-readiness=true",
         "--exit-on-error=true",

@@ -62,13 +62,13 @@ def append_combination(
 
     sound = _sound(new, logits, pixels, brain)
     nan = new.constant("nan", [[np.nan]])
-    for output, values in (
+    for output, answer in (
         ("SCORE", score),
         ("MEMBER_SCORES", members),
         ("LESION_MM2", _area(new, lesion, "lesion")),
         ("BRAIN_MM2", _area(new, inside, "brain")),
     ):
-        new.append("Where", [sound, values, nan], output)
+        new.append("Where", [sound, answer, nan], output)
     sound_mask = new.node("Unsqueeze", [sound, axis], "sound_mask")
     nan_mask = new.constant("nan_mask", [[[np.nan]]])
     kept = new.node("Where", [sound_mask, mask, nan_mask], "mask_or_nan")
@@ -110,7 +110,7 @@ class _Nodes:
     def __init__(self, graph: Any) -> None:
         self._graph = graph
 
-    def node(self, kind: str, inputs: Sequence[str], name: str, **attributes: int) -> str:
+    def node(self, kind: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
         output = f"{PREFIX}{name.removeprefix(PREFIX)}"
         return self.append(kind, inputs, output, **attributes)
 
@@ -123,7 +123,7 @@ class _Nodes:
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return self.append("Cast", [source], output, to=kind)
 
-    def append(self, kind: str, inputs: Sequence[str], output: str, **attributes: int) -> str:
+    def append(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
         from onnx import helper
 
         name = f"{PREFIX}{output.removeprefix(PREFIX)}.{kind}"

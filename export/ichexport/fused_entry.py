@@ -48,7 +48,7 @@ def fused_entry(repository: Path, spec: EnsembleSpec) -> FusedEntry:
     old = _read(record_path)
     if graph.is_file() and _is_made_of(old, made_of) and _is_recorded(old, graph):
         content = swap_spec(graph, spec)
-        kept = {key: old[key] for key in ("served", "versions") if key in old}
+        kept: dict[str, Any] = {key: old[key] for key in ("served", "versions") if key in old}
     else:
         graphs = {name: _graph_of(repository, name) for name in spec.member_names}
         content = fused_from_members(graphs, spec)

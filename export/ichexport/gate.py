@@ -118,7 +118,7 @@ def combined_from_engine(run: Runner, hu: NDArray[np.float16]) -> Combined:
     """What an engine of the whole ensemble says of HU [n, S, R, C], run in chunks."""
     parts = [run(hu[i : i + _CHUNK]) for i in range(0, len(hu), _CHUNK)]
     names = Combined.__annotations__
-    return Combined(*(np.concatenate([part[name.upper()] for part in parts]) for name in names))  # type: ignore[arg-type]
+    return Combined(*(np.concatenate([part[name.upper()] for part in parts]) for name in names))
 
 
 def outputs_from_runner(run: Runner, studies: Studies) -> MemberOutputs:

@@ -33,10 +33,13 @@ SIZES = {"N": None, "S": 3, "R": 320, "C": 192, "r": 160, "c": 96, "K": MEMBERS,
 
 TABLES = {
     # heading in the document: the tensors of ichcore.wire, and whether the model batches
-    "Input of every member and of `ich_ensemble`": ([wire.hu_tensor(GRID)], True),
+    "Input of every member, of `ich_ensemble` and of `ich_fused`": ([wire.hu_tensor(GRID)], True),
     "Output of a member": (wire.member_outputs(GRID, with_brain=True), True),
     "Input of `ich_combine`": (wire.combine_inputs(GRID, ("<member>",), "<member>"), True),
-    "Output of `ich_combine` and `ich_ensemble`": (wire.ensemble_outputs(GRID, MEMBERS), True),
+    "Output of `ich_combine`, `ich_ensemble` and `ich_fused`": (
+        wire.ensemble_outputs(GRID, MEMBERS),
+        True,
+    ),
     "Input of `ich_study`": (wire.study_inputs(MEMBERS), False),
     "Output of `ich_study`": (wire.study_outputs(MEMBERS, POINTS), False),
 }
