@@ -23,7 +23,7 @@ from ichcore import EnsembleSpec
 from ichcore.wire import FUSED_ENGINE_MODEL, MAX_BATCH_SIZE, build_record_file
 from ichexport.audit import refuse_other_precision
 from ichexport.cache import cached, keep, key_from_parts
-from ichexport.engines import onnxruntime_from_onnx
+from ichexport.engines import Runner, onnxruntime_from_onnx
 from ichexport.errors import IchExportError, ParityError
 from ichexport.files import written_whole
 from ichexport.gate import Reference, combined_from_engine
@@ -31,6 +31,7 @@ from ichexport.graph import member_from_graph
 from ichexport.manifest import sha256_from_file
 from ichexport.members import Member
 from ichexport.parity import torch_from_member
+from ichexport.rounding import rounding_graph
 from ichexport.routes import ROUTES
 from ichexport.routes.route import Built, CannotRunHere, Route, RouteOptions, Source
 from ichexport.studies import Studies
@@ -215,7 +216,7 @@ def _parity(
     try:
         runner, compared, why_not = route.run(built.engine, options), "engine", ""
     except CannotRunHere as error:
-        runner, compared, why_not = onnxruntime_from_onnx(graph), "graph", str(error)
+        runner, compared, why_not = _rounding(graph), "graph", str(error)
     if model in reference.spec.member_names:
         combined = reference.with_member(model, runner)
     else:
@@ -227,6 +228,14 @@ def _parity(
         "compared": compared,
         "difference": found.as_record(),
     }
+
+
+def _rounding(graph: Path) -> Runner:
+    """The typed graph on a processor that may not have its type."""
+    with tempfile.TemporaryDirectory() as scratch:
+        twin = Path(scratch) / ONNX_FILE
+        rounding_graph(graph, twin)
+        return onnxruntime_from_onnx(twin)
 
 
 def _place(engine: Path, record: dict[str, Any], place: Path) -> None:

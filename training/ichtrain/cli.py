@@ -15,6 +15,7 @@ from ichtrain.fit_cli import fit
 from ichtrain.phantom_cli import phantom
 from ichtrain.reproduce_cli import reproduce
 from ichtrain.review_cli import review
+from ichtrain.slices_cli import slices
 from ichtrain.starter_cli import phantoms, starter
 
 
@@ -40,6 +41,7 @@ def main() -> None:
 
 main.add_command(phantom)
 main.add_command(phantoms)
+main.add_command(slices)
 main.add_command(manifest)
 main.add_command(prepare)
 main.add_command(fit)

@@ -102,7 +102,7 @@ def prepare_phantoms(
     work = [(options, plan.split, grid) for plan in plans for options in plan.options()]
     todo = [one for one in work if uid_from_options(one[0]) not in writer.done]
     progress(len(work) - len(todo), len(work))
-    for number, series in enumerate(_made(todo, workers), len(work) - len(todo) + 1):
+    for number, series in enumerate(made_series(todo, workers), len(work) - len(todo) + 1):
         writer.add(series)
         progress(number, len(work))
 
@@ -110,7 +110,8 @@ def prepare_phantoms(
 Work = tuple[PhantomOptions, str, Grid]
 
 
-def _made(todo: list[Work], workers: int) -> Iterator[LabelledSeries]:
+def made_series(todo: list[Work], workers: int) -> Iterator[LabelledSeries]:
+    """Phantoms on the grid in the order of the work, made by `workers` processes."""
     if workers <= 1:
         yield from (series_from_options(*one) for one in todo)
         return
