@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ TARGETS = ("onnxruntime", "openvino")
 def options_of_route(route: Any, given: dict[str, Any]) -> Any:
     """A route's `Options` from the options that were given; refuses those it does not have."""
     known = {field.name for field in dataclasses.fields(route.Options)}
-    given = {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in given.items() if value not in (None, ())}
     for name in given:
         if name not in known:
             target = route.Options.target
@@ -45,6 +46,7 @@ def build_all(
 ) -> str:
     """Build the engines and write the manifest; gives its digest."""
     from ichexport.engine import build_engine, workshop_from_repository
+    from ichexport.entry import place, scratch_in
     from ichexport.golden import GOLDEN_FILE
     from ichexport.repository import check_repository, write_manifest
     from ichexport.routes import ROUTES
@@ -64,6 +66,13 @@ def build_all(
     calibrating = studies_from_file(calibration or slices or golden, spec)
     command = repeatable_command()
     workshop = workshop_from_repository(repository, spec, studies, calibrating, cache, command)
-    for model in models or engines:
-        build_engine(workshop, model, route, options, lambda text: click.echo(text, err=True))
+    with scratch_in(repository) as scratch:
+        say = partial(click.echo, err=True)
+        proven = [
+            build_engine(workshop, model, route, options, scratch, say)
+            for model in models or engines
+        ]
+        # Only when all of them are proven, so that a failure leaves the repository as it was.
+        for each in proven:
+            place(repository, each)
     return write_manifest(repository)

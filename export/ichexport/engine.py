@@ -6,7 +6,6 @@ The chain of every target, top to bottom. Nothing is placed before all of it wen
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -20,12 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ichcore import EnsembleSpec
-from ichcore.wire import FUSED_ENGINE_MODEL, MAX_BATCH_SIZE, build_record_file
+from ichcore.wire import FUSED_ENGINE_MODEL, MAX_BATCH_SIZE
 from ichexport.audit import refuse_other_precision
 from ichexport.cache import cached, keep, key_from_parts
 from ichexport.engines import Runner, onnxruntime_from_onnx
-from ichexport.errors import IchExportError, ParityError
-from ichexport.files import written_whole
+from ichexport.entry import (
+    Proven,
+    graph_of,
+    note_served,
+    place,
+    released_record,
+    scratch_in,
+)
+from ichexport.errors import ParityError
 from ichexport.gate import Reference, combined_from_engine
 from ichexport.graph import member_from_graph
 from ichexport.manifest import sha256_from_file
@@ -70,9 +76,8 @@ def prove_served(
 ) -> None:
     """Hold every runtime that serves the released graphs as they are against torch on `hu`.
 
-    The fused graph is one of them.
-
-    bf16 that does not pass is noted, and the graph is then served in f32; f32 has to pass.
+    The fused graph is one of them. bf16 that does not pass is noted, and the graph is then served
+    in f32; f32 has to pass.
     """
     studies = Studies(hu, np.arange(len(hu)), np.zeros(len(hu), np.float32))
     command = "ichexport release RUN --repository REPOSITORY"
@@ -80,14 +85,16 @@ def prove_served(
     for target, precision in _SERVED:
         route = ROUTES[target]
         for name in (*spec.member_names, FUSED_ENGINE_MODEL):
+            options = route.Options(precision=precision)
             try:
-                build_engine(workshop, name, route, route.Options(precision=precision), say)
+                with scratch_in(repository) as scratch:
+                    place(repository, build_engine(workshop, name, route, options, scratch, say))
             except (CannotRunHere, ParityError) as error:
                 if precision == "f32":
                     raise
                 say(f"{name}: not served in {precision}. {error}")
                 refusal = {"parity": {"engine": "refused", "why_not": str(error)}}
-                _note_served(graph_of(repository, name), f"{target} {precision}", refusal)
+                note_served(graph_of(repository, name), f"{target} {precision}", refusal)
 
 
 def member_of(repository: Path, name: str) -> Member:
@@ -97,50 +104,35 @@ def member_of(repository: Path, name: str) -> Member:
     )
 
 
-def graph_of(repository: Path, name: str) -> Path:
-    """Where a model's released graph lies."""
-    return repository / name / "1" / ONNX_FILE
-
-
-def released_record(repository: Path, name: str) -> dict[str, Any]:
-    """The build record of a released graph; raises `IchExportError` where there is none."""
-    path = graph_of(repository, name).with_name(build_record_file(ONNX_FILE))
-    try:
-        return dict(json.loads(path.read_bytes()))
-    except (OSError, TypeError, ValueError) as error:
-        raise IchExportError(
-            f"{path} is no build record ({error}); run `ichexport release`."
-        ) from error
-
-
 def build_engine(
     workshop: Workshop,
     model: str,
     route: Route,
     options: RouteOptions,
+    scratch: Path,
     say: Callable[[str], object] = lambda text: None,
-) -> dict[str, Any]:
-    """Build one model's engine, prove it and place it; gives its record.
+) -> Proven:
+    """Build one model's engine below `scratch` and prove it; the repository is not touched.
 
     Raises `PrecisionError` or `ParityError` where the engine is not what was asked for, any other
-    `IchExportError` where it cannot be built. The repository is then as it was.
+    `IchExportError` where it cannot be built.
     """
-    folder = graph_of(workshop.repository, model).parent
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".build-") as scratch:
-        started = time.perf_counter()
-        graph = _typed(workshop, model, options, Path(scratch))
-        built, key = _built(workshop, model, graph, route, options, Path(scratch))
-        seconds = time.perf_counter() - started
-        refuse_other_precision(built.layers, options.precision, f"{model} ({built.read_from})")
-        say(f"{model}: {options.target} in {options.precision}, {_in_words(built.layers)}")
-        record = {
-            **_facts(workshop, model, options, built),
-            "build_seconds": round(seconds, 2),
-            "cache_key": key,
-            "parity": _parity(workshop, model, graph, built, route, options),
-        }
-        _place(built.engine, record, folder / options.engine_file)
-    return record
+    folder = scratch / model
+    folder.mkdir()
+    started = time.perf_counter()
+    graph = _typed(workshop, model, options, folder)
+    built, key = _built(workshop, model, graph, route, options, folder)
+    seconds = time.perf_counter() - started
+    refuse_other_precision(built.layers, options.precision, f"{model} ({built.read_from})")
+    record = {
+        **_facts(workshop, model, options, built),
+        "build_seconds": round(seconds, 2),
+        "cache_key": key,
+        "parity": _parity(workshop, model, graph, built, route, options),
+    }
+    compared = "" if record["parity"]["engine"] == "passed" else "; only its graph was compared"
+    say(f"{model}: {options.target} in {options.precision}, {_in_words(built.layers)}{compared}")
+    return Proven(model, built.engine, options.engine_file, record)
 
 
 def _typed(workshop: Workshop, model: str, options: RouteOptions, scratch: Path) -> Path:
@@ -236,26 +228,6 @@ def _rounding(graph: Path) -> Runner:
         twin = Path(scratch) / ONNX_FILE
         rounding_graph(graph, twin)
         return onnxruntime_from_onnx(twin)
-
-
-def _place(engine: Path, record: dict[str, Any], place: Path) -> None:
-    """Put engine and record in place; a graph that serves as it is keeps its own record."""
-    if engine == place:
-        served = {name: record[name] for name in ("layers", "parity", "versions", "command")}
-        _note_served(place, f"{record['target']} {record['precision']}", served)
-    else:
-        engine.replace(place)
-        _write_record(place, record)
-
-
-def _note_served(graph: Path, how: str, served: Mapping[str, Any]) -> None:
-    released = dict(json.loads(graph.with_name(build_record_file(graph.name)).read_bytes()))
-    _write_record(graph, {**released, "served": {**released.get("served", {}), how: served}})
-
-
-def _write_record(engine: Path, record: Mapping[str, Any]) -> None:
-    text = json.dumps(record, indent=2, sort_keys=True) + "\n"
-    written_whole(engine.with_name(build_record_file(engine.name)), text.encode())
 
 
 def _versions(options: RouteOptions) -> dict[str, str]:

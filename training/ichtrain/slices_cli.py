@@ -18,7 +18,7 @@ from ichtrain.phantom.options import KINDS
 @click.option("--count", type=click.IntRange(min=1), default=24, show_default=True,
               help="Phantoms, each a study.")  # fmt: skip
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True,
-              help="Kinds to take in turn; give it again for more. [default: a third normal]")  # fmt: skip
+              help="Kinds to take in turn; repeatable. [default: a third normal]")  # fmt: skip
 @click.option("--slices", default=16, show_default=True, help="Slices of each phantom.")
 @click.option("--grid-pixels", default=256, show_default=True, help="Pixels a side of the grid.")
 @click.option("--pixel-spacing-mm", default=1.0, show_default=True, help="Of the grid.")
