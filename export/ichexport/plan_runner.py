@@ -43,7 +43,7 @@ def runner_from_plan(library: Library, path: Path, *, host_code: bool = False) -
 
     engine = _engine(library, path, host_code)
     context = engine.create_execution_context()
-    stream = torch.cuda.Stream()
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     outputs = _outputs(library.module, engine)
 
     def run(hu: NDArray[np.float16]) -> dict[str, NDArray[np.generic]]:

@@ -23,6 +23,9 @@ from ichexport.golden import GOLDEN_FILE, golden_is_current, write_golden
 from ichexport.manifest import MANIFEST_FILE, manifest_from_repository, sha256_from_file
 from ichexport.targets import ONNX_FILE
 
+MEMBER_ADAPTERS = {"model.py": "member.py", "rtx.py": "rtx.py"}
+"""Python models of a member by the name that a target's config gives; and their sources."""
+
 
 def spec_of_repository(repository: Path) -> EnsembleSpec:
     """The released spec of a repository."""
@@ -40,7 +43,8 @@ def generated_files(spec: EnsembleSpec) -> dict[str, str]:
     adapters = files("ichexport.adapters")
     texts = configs_from_spec(spec)
     for member in spec.member_names:
-        texts[f"{member}/1/model.py"] = adapters.joinpath("member.py").read_text()
+        for adapter, source in MEMBER_ADAPTERS.items():
+            texts[f"{member}/1/{adapter}"] = adapters.joinpath(source).read_text()
     for model, source in ((COMBINE_MODEL, "combine.py"), (STUDY_MODEL, "study.py")):
         texts[f"{model}/1/model.py"] = adapters.joinpath(source).read_text()
         texts[f"{model}/1/{SPEC_FILE}"] = spec_to_json(spec)

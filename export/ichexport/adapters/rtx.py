@@ -92,9 +92,7 @@ class TritonPythonModel:
             raise CudaError("the engine did not start")
         for name, values in answers.items():
             address = self._memory[name][0]
-            _checked(
-                copy(values.ctypes.data, address, values.nbytes, device_to_host, self._stream)
-            )
+            _checked(copy(values.ctypes.data, address, values.nbytes, device_to_host, self._stream))
         _checked(cuda.cudaStreamSynchronize(self._stream))
         return answers
 

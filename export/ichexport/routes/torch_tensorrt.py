@@ -16,7 +16,7 @@ from ichcore.wire import MAX_BATCH_SIZE, hu_tensor
 from ichexport.audit import refuse_other_precision
 from ichexport.engines import Runner
 from ichexport.errors import IchExportError, MissingExtra
-from ichexport.members import Member, output_names
+from ichexport.members import Member, MemberOptions, output_names
 from ichexport.plan_runner import gpu_here
 from ichexport.plans import Batch
 from ichexport.routes import tensorrt
@@ -56,8 +56,8 @@ class Options:
 
     @property
     def graph_precision(self) -> str:
-        """The module is cast, not its graph; where no engine runs, the graph is compared."""
-        return self.precision
+        """The module is cast, not its graph."""
+        return "f32"
 
     @property
     def engine_file(self) -> str:
@@ -74,10 +74,11 @@ def build(source: Source, folder: Path, options: Options) -> Built:
             "build it for the target tensorrt."
         )
     here = gpu_here()
-    program, layers = exported_program(source.member(), options)
+    member = source.member()
+    program, layers = exported_program(member, options)
     refuse_other_precision(layers, options.precision, f"{source.model} (the exported module)")
     path = folder / PLAN_FILE
-    path.write_bytes(_converted(library, program, source, options))
+    path.write_bytes(_converted(library, program, source.model, member.options, options))
     return Built(path, layers, "the exported module", here)
 
 
@@ -100,11 +101,11 @@ def exported_program(member: Member, options: Options) -> tuple[Any, dict[str, i
     return program, layers_from_program(program)
 
 
-def _converted(library: Any, program: Any, source: Source, options: Options) -> bytes:
+def _converted(
+    library: Any, program: Any, model: str, member: MemberOptions, options: Options
+) -> bytes:
     import torch
 
-    assert source.member is not None  # `build` refused it
-    member = source.member().options
     smallest, likely, largest = ((n, *hu_tensor(member.grid).shape) for n in options.batch)
     given = library.Input(
         min_shape=smallest, opt_shape=likely, max_shape=largest, dtype=torch.float16
@@ -128,7 +129,7 @@ def _converted(library: Any, program: Any, source: Source, options: Options) -> 
         )
     except Exception as error:  # its failures share no class
         why = str(error).partition("\n")[0]
-        raise IchExportError(f"Torch-TensorRT cannot convert {source.model}: {why}") from error
+        raise IchExportError(f"Torch-TensorRT cannot convert {model}: {why}") from error
     return bytes(plan)
 
 
