@@ -24,7 +24,7 @@ ROOMS = {
     "ichclient": "client/ichclient/**/*.py",
     "ichexport": "export/ichexport/**/*.py",
     "ichtrain": "training/ichtrain/**/*.py",
-    "model_repository": "model_repository/*/1/model.py",
+    "model_repository": "model_repository/*/1/*.py",
 }
 
 MAY_IMPORT_OF_OURS = {
@@ -48,6 +48,8 @@ MAY_IMPORT_OF_OURS = {
 FOREIGN = {
     # library: the files that may import it; a library that is not here may be imported by none
     "click": ["cli.py", "*_cli.py"],
+    # The CUDA runtime for a served model, which has no torch.
+    "cuda": ["export/ichexport/adapters/rtx.py", "model_repository/*/1/rtx.py"],
     "google": [
         "client/ichclient/transport.py",
         "export/ichexport/configs.py",
@@ -81,7 +83,7 @@ FOREIGN = {
     "openvino": [
         "export/ichexport/engines.py",
         "export/ichexport/adapters/member.py",
-        "model_repository/*/1/model.py",
+        "model_repository/*/1/*.py",
     ],
     "PIL": [
         "client/ichcore/grid.py",
@@ -120,10 +122,22 @@ FOREIGN = {
         "training/ichtrain/data/parallel.py",
     ],
     "segmentation_models_pytorch": ["export/ichexport/members.py"],
-    "torch": ["export/ichexport/*.py", "training/ichtrain/*.py", "training/ichtrain/fit/*.py"],
+    "tensorrt": ["export/ichexport/tensorrt_library.py"],
+    "tensorrt_rtx": [
+        "export/ichexport/tensorrt_library.py",
+        "export/ichexport/adapters/rtx.py",
+        "model_repository/*/1/rtx.py",
+    ],
+    "torch": [
+        "export/ichexport/*.py",
+        "export/ichexport/routes/torch_tensorrt.py",
+        "training/ichtrain/*.py",
+        "training/ichtrain/fit/*.py",
+    ],
+    "torch_tensorrt": ["export/ichexport/routes/torch_tensorrt.py"],
     "triton_python_backend_utils": [
         "export/ichexport/adapters/*.py",
-        "model_repository/*/1/model.py",
+        "model_repository/*/1/*.py",
     ],
     "tritonclient": [
         "client/ichclient/transport.py",
@@ -140,7 +154,7 @@ NEVER = {
     "model_repository": ["torch", "tritonclient", "pytriton"],
 }
 
-ENGINE_RUNTIMES = {"openvino", "onnxruntime", "tensorrt"}
+ENGINE_RUNTIMES = {"openvino", "onnxruntime", "tensorrt", "tensorrt_rtx"}
 """A model of the repository imports one of these at most."""
 
 MODULES = [

@@ -6,9 +6,12 @@ the commonest fault of such builds.
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ichexport.errors import PrecisionError
 
@@ -20,6 +23,17 @@ _QUANTISED = {"INT8": "int8", "UINT8": "int8", "FLOAT8E4M3FN": "fp8"}
 _TYPES = {"FLOAT": "f32", "FLOAT16": "f16", "BFLOAT16": "bf16"}
 _RUNTIME_WEIGHTED = ("Convolution", "FullyConnected", "MatMul")
 _RUNTIME_TYPES = {"i8": "int8", "u8": "int8"}
+_NETWORK_WEIGHTED = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
+_NETWORK_TYPES = {"FLOAT": "f32", "HALF": "f16", "BF16": "bf16", "INT8": "int8", "FP8": "fp8"}
+_ENGINE_WEIGHTED = re.compile("conv|gemm|matmul|matrixmultiply|fullyconnected", re.IGNORECASE)
+_ENGINE_TYPES = {
+    "bf16": re.compile("bf16|bfloat16", re.IGNORECASE),
+    "fp8": re.compile("fp8|float8|e4m3", re.IGNORECASE),
+    "int8": re.compile("int8", re.IGNORECASE),
+    "f16": re.compile("fp16|half|float16", re.IGNORECASE),
+    "f32": re.compile("fp32|float", re.IGNORECASE),
+}
+"""In words of the engine inspector; the first that fits, since `bfloat16` holds `float16`."""
 
 
 def layers_from_onnx(path: Path) -> dict[str, int]:
@@ -60,6 +74,54 @@ def layers_from_openvino(path: Path, precision: str) -> dict[str, int]:
             stored = facts["runtimePrecision"].value
             counts[_RUNTIME_TYPES.get(stored, stored)] += 1
     return dict(counts)
+
+
+def layers_from_network(network: Any) -> dict[str, int]:
+    """Count the layers with weights of a network that TensorRT or TensorRT-RTX has parsed.
+
+    Networks are strongly typed, so the engine calculates as counted here. A layer whose data come
+    from a DequantizeLayer counts as the type it is stored in.
+    """
+    layers = [network.get_layer(i) for i in range(network.num_layers)]
+    makers = {layer.get_output(i).name: layer for layer in layers for i in range(layer.num_outputs)}
+    counts: Counter[str] = Counter()
+    for layer in layers:
+        if _enum_name(layer.type) in _NETWORK_WEIGHTED:
+            given = layer.get_input(0)
+            maker = makers.get(given.name)
+            if maker is not None and _enum_name(maker.type) == "DEQUANTIZE":
+                given = maker.get_input(0)
+            stored = _enum_name(given.dtype)
+            counts[_NETWORK_TYPES.get(stored, stored.lower())] += 1
+    return dict(counts)
+
+
+def layers_from_inspector(information: str) -> dict[str, int]:
+    """Count the layers with weights of an engine from its inspector's JSON.
+
+    Only an engine that was built with detailed verbosity tells types; another one gives none, and
+    so does one whose kernels hide several layers each.
+    """
+    counts: Counter[str] = Counter()
+    for layer in json.loads(information).get("Layers", []):
+        if isinstance(layer, dict) and (stored := _engine_type(layer)):
+            counts[stored] += 1
+    return dict(counts)
+
+
+def _engine_type(layer: Mapping[str, Any]) -> str | None:
+    weights = layer.get("Weights")
+    if isinstance(weights, dict) and weights.get("Count", 1):
+        words = str(weights.get("Type", ""))
+    elif _ENGINE_WEIGHTED.search(str(layer.get("LayerType", ""))) and layer.get("Inputs"):
+        words = str(layer["Inputs"][0].get("Format/Datatype", ""))
+    else:
+        return None
+    return next((name for name, pattern in _ENGINE_TYPES.items() if pattern.search(words)), None)
+
+
+def _enum_name(value: Any) -> str:
+    return str(value).rpartition(".")[2]
 
 
 def refuse_other_precision(layers: Mapping[str, int], precision: str, what: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,58 @@ import click
 from ichcore.wire import FUSED_ENGINE_MODEL
 from ichexport.errors import IchExportError
 
-TARGETS = ("onnxruntime", "openvino")
+TARGETS = ("onnxruntime", "openvino", "tensorrt", "tensorrt-rtx", "torch-tensorrt")
 """Targets by name; the routes themselves load torch, which `--help` should not wait for."""
+
+NEVER_RUN = (
+    "Never executed by its authors, for want of a GPU: engines of tensorrt and torch-tensorrt were "
+    "not even built, those of tensorrt-rtx were built but not run."
+)
+"""What `--help` says of the routes that nobody here has seen to the end."""
+
+_GPU_OPTIONS = (
+    click.option(
+        "--batch",
+        type=(int, int, int),
+        default=None,
+        metavar="MIN LIKELY MAX",
+        help="Slices of a request: 1 8 64, if not given. For GPUs.",
+    ),
+    click.option(
+        "--builder-optimisation-level",
+        type=int,
+        help="How long the builder searches, 0 to 5: 3, if not given. For GPUs.",
+    ),
+    click.option(
+        "--timing-cache",
+        type=click.Path(dir_okay=False),
+        help="File of kernel timings, read and written. For tensorrt and torch-tensorrt.",
+    ),
+    click.option(
+        "--hardware-compatibility",
+        type=click.Choice(("none", "ampere_plus", "same_compute_capability")),
+        help="Other GPUs that may load the engine. For tensorrt and torch-tensorrt.",
+    ),
+    click.option(
+        "--version-compatible",
+        is_flag=True,
+        default=None,
+        help="Let newer TensorRTs load the engine. For tensorrt and torch-tensorrt.",
+    ),
+    click.option(
+        "--compute-capability",
+        "compute_capabilities",
+        multiple=True,
+        help="GPUs that the engine is for, as 8.9; all that are covered. For tensorrt-rtx.",
+    ),
+)
+
+
+def gpu_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what the routes to a GPU may be told."""
+    for option in reversed(_GPU_OPTIONS):
+        command = option(command)
+    return command
 
 
 def options_of_route(route: Any, given: dict[str, Any]) -> Any:

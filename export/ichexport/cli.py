@@ -11,7 +11,7 @@ import click
 
 from ichcore.errors import IchError
 from ichexport.audit import PRECISIONS
-from ichexport.build_cli import TARGETS, build_all
+from ichexport.build_cli import NEVER_RUN, TARGETS, build_all, gpu_options
 from ichexport.cache import default_cache
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -70,7 +70,7 @@ def release(run: Path, repository: Path, pin: Path | None) -> None:
     _report(repository, digest, pin)
 
 
-@main.command()
+@main.command(epilog=NEVER_RUN)
 @click.option("--target", required=True, type=click.Choice(TARGETS), help="What the engine is for.")
 @click.option("--precision", type=click.Choice(PRECISIONS), help="Type of arithmetic.")
 @click.option(
@@ -83,6 +83,7 @@ def release(run: Path, repository: Path, pin: Path | None) -> None:
 @click.option("--calibration", type=_FILE, help="Studies to calibrate on; those of --slices.")
 @click.option("--cache", type=_FOLDER, help="Folder of engines that were built before.")
 @click.option("--no-cache", is_flag=True, help="Build anew, and keep nothing.")
+@gpu_options
 @_REPOSITORY
 @_PIN
 @_one_sentence

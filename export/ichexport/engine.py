@@ -160,6 +160,8 @@ def _built(
             "target": options.target,
             "options": asdict(options),  # type: ignore[call-overload]
             "versions": _versions(options),
+            # An engine that is built on a GPU is an engine for it.
+            "machine": getattr(route, "machine", dict)(),
         }
     )
     if workshop.cache is not None and (found := cached(workshop.cache, key, scratch)):

@@ -39,6 +39,9 @@ from ichexport.golden import (
 from ichexport.manifest import MANIFEST_FILE, manifest_from_repository, sha256_from_file
 from ichexport.targets import ONNX_FILE
 
+MEMBER_ADAPTERS = {"model.py": "member.py", "rtx.py": "rtx.py"}
+"""Python models of a member by the name that a target's config gives; and their sources."""
+
 
 def spec_of_repository(repository: Path) -> EnsembleSpec:
     """The released spec of a repository."""
@@ -56,7 +59,8 @@ def generated_files(spec: EnsembleSpec) -> dict[str, str]:
     adapters = files("ichexport.adapters")
     texts = configs_from_spec(spec)
     for member in (*spec.member_names, FUSED_ENGINE_MODEL):
-        texts[f"{member}/1/model.py"] = adapters.joinpath("member.py").read_text()
+        for adapter, source in MEMBER_ADAPTERS.items():
+            texts[f"{member}/1/{adapter}"] = adapters.joinpath(source).read_text()
     sources = {
         COMBINE_MODEL: "combine.py",
         PROVENANCE_MODEL: "provenance.py",

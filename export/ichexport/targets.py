@@ -42,4 +42,5 @@ CPU = Target(
     "cpu", "python", ONNX_FILE, on_gpu=False, adapter="model.py", parameters={"precision": "bf16"}
 )
 ONNXRUNTIME = Target("onnxruntime", "onnxruntime", ONNX_FILE, on_gpu=False)
-TARGETS = (PRODUCTION, CPU, ONNXRUNTIME)
+RTX = Target("rtx", "python", RTX_FILE, on_gpu=True, adapter="rtx.py")
+TARGETS = (PRODUCTION, CPU, ONNXRUNTIME, RTX)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from ichexport.routes import onnxruntime, openvino
+from ichexport.routes import onnxruntime, openvino, tensorrt, tensorrt_rtx, torch_tensorrt
 
-ROUTES: dict[str, ModuleType] = {route.Options.target: route for route in (openvino, onnxruntime)}
+ROUTES: dict[str, ModuleType] = {
+    route.Options.target: route
+    for route in (openvino, onnxruntime, tensorrt, tensorrt_rtx, torch_tensorrt)
+}
 """Every route by its target, in the order of the documentation."""

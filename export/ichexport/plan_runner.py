@@ -1,0 +1,100 @@
+"""Plan -> runner: an engine of TensorRT or TensorRT-RTX on the GPU, with torch's memory.
+
+Nothing in this file has ever been executed by its authors, who have no GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichexport.audit import layers_from_inspector
+from ichexport.engines import Runner
+from ichexport.errors import IchExportError
+from ichexport.routes.route import CannotRunHere
+from ichexport.tensorrt_library import Library
+
+
+def gpu_here() -> dict[str, str]:
+    """Name and compute capability of the GPU; raises `CannotRunHere` naming what is missing."""
+    import torch
+
+    if torch.version.cuda is None:
+        raise CannotRunHere("this torch was built without CUDA")
+    if not torch.cuda.is_available():
+        raise CannotRunHere("no NVIDIA driver with a GPU is here")
+    major, minor = torch.cuda.get_device_capability()
+    return {"gpu": torch.cuda.get_device_name(), "compute_capability": f"{major}.{minor}"}
+
+
+def runner_from_plan(library: Library, path: Path, *, host_code: bool = False) -> Runner:
+    """Run a plan on the GPU; raises `CannotRunHere` without one.
+
+    `host_code` lets a version-compatible plan bring the runtime it was built with, which is code
+    that the process then executes. Raises `IchExportError` where the plan is not for this GPU and
+    this release, or fails while it runs.
+    """
+    gpu_here()
+    import torch
+
+    engine = _engine(library, path, host_code)
+    context = engine.create_execution_context()
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    outputs = _outputs(library.module, engine)
+
+    def run(hu: NDArray[np.float16]) -> dict[str, NDArray[np.generic]]:
+        with torch.cuda.stream(stream):
+            given = torch.from_numpy(np.ascontiguousarray(hu)).cuda()
+            context.set_input_shape("HU", tuple(given.shape))
+            context.set_tensor_address("HU", given.data_ptr())
+            made = {}
+            for name, dtype in outputs.items():
+                shape = tuple(context.get_tensor_shape(name))
+                made[name] = torch.empty(shape, dtype=dtype, device="cuda")
+                context.set_tensor_address(name, made[name].data_ptr())
+            if not context.execute_async_v3(stream.cuda_stream):
+                raise IchExportError(
+                    f"{library.name} cannot run HU {list(hu.shape)}: {library.log.told()}"
+                )
+            stream.synchronize()
+            return {name: tensor.cpu().numpy() for name, tensor in made.items()}
+
+    return run
+
+
+def layers_from_plan(library: Library, path: Path, *, host_code: bool = False) -> dict[str, int]:
+    """Read an engine back on the GPU and count its layers with weights by type.
+
+    Empty where the inspector tells no types; raises `CannotRunHere` without a GPU.
+    """
+    gpu_here()
+    engine = _engine(library, path, host_code)
+    form = library.module.LayerInformationFormat.JSON
+    return layers_from_inspector(engine.create_engine_inspector().get_engine_information(form))
+
+
+def _engine(library: Library, path: Path, host_code: bool) -> Any:
+    library.log.told()  # of an earlier engine
+    runtime = library.module.Runtime(library.log)
+    runtime.engine_host_code_allowed = host_code
+    engine = runtime.deserialize_cuda_engine(path.read_bytes())
+    if engine is None:
+        raise IchExportError(f"{library.name} cannot load {path.name}: {library.log.told()}")
+    return engine
+
+
+def _outputs(module: Any, engine: Any) -> Mapping[str, Any]:
+    """Torch's type of every output by name."""
+    import torch
+
+    types = {module.DataType.FLOAT: torch.float32, module.DataType.HALF: torch.float16}
+    names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+    return {
+        name: types[engine.get_tensor_dtype(name)]
+        for name in names
+        if engine.get_tensor_mode(name) == module.TensorIOMode.OUTPUT
+    }
