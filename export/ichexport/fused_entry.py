@@ -69,7 +69,9 @@ def fused_entry(repository: Path, spec: EnsembleSpec) -> FusedEntry:
     return FusedEntry(content, record)
 
 
-def prove_fused(entry: FusedEntry, hu: NDArray[np.float16], combined: Combined) -> None:
+def prove_fused(
+    entry: FusedEntry, hu: NDArray[np.float16], combined: Combined, spec: EnsembleSpec
+) -> None:
     """Raise `ParityError` where the graph does not say of `hu` what the formula says.
 
     `combined` is the answer of `ichcore.combine` to the members' outputs on HU [n, S, R, C].
@@ -88,7 +90,7 @@ def prove_fused(entry: FusedEntry, hu: NDArray[np.float16], combined: Combined) 
         np.hstack([combined.lesion_mm2, combined.brain_mm2]),
     )
     # Written so that a NaN, which compares as false, is refused too.
-    if not (score <= limits.score and area <= limits.lesion_mm2):
+    if not (score <= limits.score and area <= limits.lesion_pixels * spec.grid.mask_pixel_mm2):
         raise ParityError(
             f"The fused graph differs from the combination of its members by {score:.3g} in a "
             f"score and {area:.3g} mm2 in an area; it was not placed in the repository."

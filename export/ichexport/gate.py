@@ -30,16 +30,16 @@ _CHUNK = 8
 
 @dataclass(frozen=True)
 class Limits:
-    """What an engine may differ by: slice score, area of a slice, AUC over studies."""
+    """What an engine may differ by: slice score, mask pixels of a slice, AUC over studies."""
 
     score: float
-    lesion_mm2: float
+    lesion_pixels: float
     auc: float = 0.005
 
 
 LIMITS = {
-    "f32": Limits(score=1e-3, lesion_mm2=16.0),
-    "lower": Limits(score=TOLERANCE_SCORE, lesion_mm2=TOLERANCE_LESION_MM2),
+    "f32": Limits(score=1e-3, lesion_pixels=4),
+    "lower": Limits(score=TOLERANCE_SCORE, lesion_pixels=TOLERANCE_LESION_MM2 / 4),
 }
 """For engines in f32, and for those in any lower precision: what a proven server may differ by."""
 
@@ -56,6 +56,7 @@ class Difference:
     decisions_changed: Mapping[str, int]
     auc: float | None
     auc_change: float | None
+    mask_pixel_mm2: float
     limits: Limits
 
     def as_record(self) -> dict[str, Any]:
@@ -92,6 +93,7 @@ class Reference:
             },
             auc=aucs[0],
             auc_change=None if aucs[0] is None or aucs[1] is None else aucs[1] - aucs[0],
+            mask_pixel_mm2=self.spec.grid.mask_pixel_mm2,
             limits=limits,
         )
         _refuse(found)
@@ -150,10 +152,10 @@ def _refuse(found: Difference) -> None:
     limits, over = found.limits, []
     if found.largest_score_difference > limits.score:
         over.append(f"a score by {found.largest_score_difference:.3g} (limit {limits.score:g})")
-    if found.largest_lesion_difference_mm2 > limits.lesion_mm2:
+    most_mm2 = limits.lesion_pixels * found.mask_pixel_mm2
+    if found.largest_lesion_difference_mm2 > most_mm2:
         over.append(
-            f"a lesion's area by {found.largest_lesion_difference_mm2:.0f} mm2 "
-            f"(limit {limits.lesion_mm2:g})"
+            f"a lesion's area by {found.largest_lesion_difference_mm2:.0f} mm2 (limit {most_mm2:g})"
         )
     if found.auc_change is not None and abs(found.auc_change) > limits.auc:
         over.append(f"the AUC by {found.auc_change:+.4f} (limit {limits.auc:g})")

@@ -97,7 +97,7 @@ def write_repository(
     combined = combined_from_runners(runners, golden_hu, spec)
     refuse_blind_golden(combined)
     fused = fused_entry(repository, spec)
-    prove_fused(fused, golden_hu, combined)
+    prove_fused(fused, golden_hu, combined, spec)
     write_golden(golden, golden_hu, combined, spec)
     write_fused(repository, fused)
     for name, text in generated_files(spec).items():

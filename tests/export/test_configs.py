@@ -34,8 +34,10 @@ def tensors(values: Any) -> dict[str, tuple[str, list[int], bool]]:
 
 
 def test_every_model_has_its_configs(configs: dict[str, Any]) -> None:
-    each = {f"{model}/{target.path}" for model in (*MEMBERS, "ich_combine") for target in TARGETS}
-    assert configs.keys() == each | {"ich_ensemble/config.pbtxt", "ich_study/config.pbtxt"}
+    beside = ("ich_fused_engine", "ich_combine", "ich_provenance")
+    each = {f"{model}/{target.path}" for model in (*MEMBERS, *beside) for target in TARGETS}
+    whole = {f"{model}/config.pbtxt" for model in ("ich_ensemble", "ich_fused", "ich_study")}
+    assert configs.keys() == each | whole
     assert all(config.name == path.split("/")[0] for path, config in configs.items())
 
 

@@ -99,8 +99,9 @@ def test_a_release_takes_the_place_of_the_old_one(run: Any, repository: Path) ->
     assert not (repository / "notes.txt").exists()
     assert [path.name for path in repository.parent.iterdir()] == ["repository"]
     assert steps[0] == "ich_any: graph and parity"
-    assert steps[1].startswith("ich_any: onnxruntime in f32, ")
-    assert steps[2].startswith("ich_any: openvino in f32, ")
+    assert steps[1] == "all members as one graph"
+    assert steps[2].startswith("ich_any: onnxruntime in f32, ")
+    assert steps[3].startswith("ich_fused_engine: onnxruntime in f32, ")
     assert steps[-1] == "configs, golden answers, manifest"
 
 
