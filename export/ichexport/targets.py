@@ -44,3 +44,6 @@ CPU = Target(
 ONNXRUNTIME = Target("onnxruntime", "onnxruntime", ONNX_FILE, on_gpu=False)
 RTX = Target("rtx", "python", RTX_FILE, on_gpu=True, adapter="rtx.py")
 TARGETS = (PRODUCTION, CPU, ONNXRUNTIME, RTX)
+
+EMBEDDED = (CPU, RTX)
+"""What the embedded server of a workstation may serve."""

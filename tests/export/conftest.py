@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ichcore import Calibration, EnsembleSpec, Grid, spec_to_json
-from ichexport.members import Member, MemberOptions
+from ichexport.graph import onnx_from_member
+from ichexport.members import Member, MemberOptions, options_from_encoder
 from ichexport.parity import torch_from_member
 from ichexport.release import repository_from_run
 from ichexport.weights import released_from_trained, weights_to_file
@@ -60,6 +61,21 @@ def small_member(trained_member: Member) -> Member:
 def small_hu(make_hu: Callable[..., NDArray[np.float16]]) -> NDArray[np.float16]:
     """Five heads on the small grid."""
     return make_hu(GRID, slices=5, seed=1)
+
+
+@pytest.fixture(scope="session")
+def encoder_graph(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """Graphs of the four encoders on a small grid by encoder and annotation; each made once."""
+    folder = tmp_path_factory.mktemp("encoders")
+
+    def graph(encoder: str, annotation: str) -> Path:
+        path = folder / f"{encoder}-{annotation}.onnx"
+        if not path.is_file():
+            options = options_from_encoder(encoder, annotation=annotation, grid=GRID)
+            onnx_from_member(released_from_trained(Member(options)), path)
+        return path
+
+    return graph
 
 
 @pytest.fixture

@@ -67,8 +67,8 @@ def load_model(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., L
     monkeypatch.setitem(sys.modules, BACKEND, backend)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
-    def load(name: str, repository: Path = bundle) -> Loaded:
-        model = module_from(repository / name / "1" / "model.py", name).TritonPythonModel()
+    def load(name: str, repository: Path = bundle, adapter: str = "model.py") -> Loaded:
+        model = module_from(repository / name / "1" / adapter, name).TritonPythonModel()
         model.initialize(
             {
                 "model_name": name,

@@ -1,4 +1,4 @@
-"""HU -> LOGIT, MASK, BRAIN: one model's engine, run by TensorRT-RTX on a workstation's GPU.
+"""HU -> LOGIT, MASK, BRAIN: one model's engine, run by TensorRT-RTX on the first GPU.
 
 The authors have no GPU: past the refusal to load without one, this file has never been executed.
 """
@@ -35,8 +35,7 @@ class TritonPythonModel:
         path = Path(args["model_repository"]) / args["model_version"] / ENGINE_FILE
         self._outputs = json.loads(args["model_config"])["output"]
         try:
-            # An instance of the group on another GPU is told which one is its own.
-            _checked(cuda.cudaSetDevice(int(args.get("model_instance_device_id", "0"))))
+            _checked(cuda.cudaSetDevice(0))
             runtime = tensorrt_rtx.Runtime(tensorrt_rtx.Logger(tensorrt_rtx.Logger.ERROR))
             engine = runtime.deserialize_cuda_engine(path.read_bytes())
             if engine is None:
