@@ -5,7 +5,7 @@ Nothing in this file has ever been executed by its authors, who have no GPU.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from ichexport.engines import Runner
 from ichexport.errors import IchExportError
 from ichexport.routes.route import CannotRunHere
 from ichexport.tensorrt_library import Library
+
+Launcher = Callable[[Any], dict[str, Any]]
+"""HU float16 [N, S, R, C] as a CUDA tensor -> outputs by name as CUDA tensors."""
 
 
 def gpu_here() -> dict[str, str]:
@@ -38,32 +41,41 @@ def runner_from_plan(library: Library, path: Path, *, host_code: bool = False) -
     that the process then executes. Raises `IchExportError` where the plan is not for this GPU and
     this release, or fails while it runs.
     """
+    launch = launcher_from_plan(library, path, host_code=host_code)
+    import torch
+
+    def run(hu: NDArray[np.float16]) -> dict[str, NDArray[np.generic]]:
+        made = launch(torch.from_numpy(np.ascontiguousarray(hu)).cuda())
+        return {name: tensor.cpu().numpy() for name, tensor in made.items()}
+
+    return run
+
+
+def launcher_from_plan(library: Library, path: Path, *, host_code: bool = False) -> Launcher:
+    """As `runner_from_plan`, on tensors that lie on the GPU; what it gives is not waited for."""
     gpu_here()
     import torch
 
     engine = _engine(library, path, host_code)
     context = engine.create_execution_context()
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     outputs = _outputs(library.module, engine)
 
-    def run(hu: NDArray[np.float16]) -> dict[str, NDArray[np.generic]]:
-        with torch.cuda.stream(stream):
-            given = torch.from_numpy(np.ascontiguousarray(hu)).cuda()
-            context.set_input_shape("HU", tuple(given.shape))
-            context.set_tensor_address("HU", given.data_ptr())
-            made = {}
-            for name, dtype in outputs.items():
-                shape = tuple(context.get_tensor_shape(name))
-                made[name] = torch.empty(shape, dtype=dtype, device="cuda")
-                context.set_tensor_address(name, made[name].data_ptr())
-            if not context.execute_async_v3(stream.cuda_stream):
-                raise IchExportError(
-                    f"{library.name} cannot run HU {list(hu.shape)}: {library.log.told()}"
-                )
-            stream.synchronize()
-            return {name: tensor.cpu().numpy() for name, tensor in made.items()}
+    def launch(hu: Any) -> dict[str, Any]:
+        context.set_input_shape("HU", tuple(hu.shape))
+        context.set_tensor_address("HU", hu.data_ptr())
+        made = {}
+        for name, dtype in outputs.items():
+            shape = tuple(context.get_tensor_shape(name))
+            made[name] = torch.empty(shape, dtype=dtype, device="cuda")
+            context.set_tensor_address(name, made[name].data_ptr())
+        # On torch's own stream, so that its copies before and after wait their turn.
+        if not context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
+            raise IchExportError(
+                f"{library.name} cannot run HU {list(hu.shape)}: {library.log.told()}"
+            )
+        return made
 
-    return run
+    return launch
 
 
 def layers_from_plan(library: Library, path: Path, *, host_code: bool = False) -> dict[str, int]:
