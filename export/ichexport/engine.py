@@ -9,7 +9,7 @@ import hashlib
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -119,14 +119,12 @@ def build_engine(
     """
     folder = scratch / model
     folder.mkdir()
-    started = time.perf_counter()
     graph = _typed(workshop, model, options, folder)
     built, key = _built(workshop, model, graph, route, options, folder)
-    seconds = time.perf_counter() - started
     refuse_other_precision(built.layers, options.precision, f"{model} ({built.read_from})")
     record = {
         **_facts(workshop, model, options, built),
-        "build_seconds": round(seconds, 2),
+        "build_seconds": built.build_seconds,
         "cache_key": key,
         "parity": _parity(workshop, model, graph, built, route, options),
     }
@@ -168,7 +166,9 @@ def _built(
         return found, key
     is_member = model in workshop.reference.spec.member_names
     member = partial(member_of, workshop.repository, model) if is_member else None
+    started = time.perf_counter()
     built = route.build(Source(model, graph, member, hu), scratch, options)
+    built = replace(built, build_seconds=round(time.perf_counter() - started, 2))
     if workshop.cache is not None and built.engine.parent == scratch:
         keep(workshop.cache, key, built)
     return built, key

@@ -45,6 +45,8 @@ class Built:
     layers: Mapping[str, int]
     read_from: str
     device: Mapping[str, Any] = field(default_factory=dict)
+    build_seconds: float = 0.0
+    """What the build took when it was made, which a cache may have kept."""
 
 
 class RouteOptions(Protocol):
