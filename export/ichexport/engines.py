@@ -9,10 +9,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ichcore import MemberOutputs, NoSlicesError
 from ichexport.errors import MissingExtra
 
 Runner = Callable[[NDArray[np.float16]], dict[str, NDArray[np.generic]]]
 """HU float16 [N, S, R, C] -> LOGIT, MASK and BRAIN by name."""
+
+
+CHUNK_SLICES = 8
+"""Slices that are run at once where a whole series would not fit into memory."""
+
+
+def outputs_from_runner(
+    run: Runner, hu: NDArray[np.float16], chunk_slices: int = CHUNK_SLICES
+) -> MemberOutputs:
+    """LOGIT, and MASK and BRAIN where a member has them, of HU [n, S, R, C], run in chunks."""
+    if len(hu) == 0:
+        raise NoSlicesError("No slices were given to run.")
+    parts = [run(hu[start : start + chunk_slices]) for start in range(0, len(hu), chunk_slices)]
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return MemberOutputs(whole["LOGIT"], whole.get("MASK"), whole.get("BRAIN"))
 
 
 def onnxruntime_from_onnx(path: Path) -> Runner:

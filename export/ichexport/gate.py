@@ -5,7 +5,7 @@ A build ends here. Largest differences are not enough: what counts is whether a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,17 +15,14 @@ from numpy.typing import NDArray
 from ichcore import (
     Combined,
     EnsembleSpec,
-    MemberOutputs,
     combined_from_members,
     slices_from_combined,
     study_from_slices,
 )
-from ichexport.engines import Runner
+from ichexport.engines import CHUNK_SLICES, Runner, outputs_from_runner
 from ichexport.errors import ParityError
 from ichexport.golden import TOLERANCE_LESION_MM2, TOLERANCE_SCORE
 from ichexport.studies import Studies
-
-_CHUNK = 8
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ class Reference:
 
     def __init__(self, runners: Mapping[str, Runner], spec: EnsembleSpec, studies: Studies) -> None:
         self.spec, self.studies = spec, studies
-        self.outputs = {name: outputs_from_runner(run, studies) for name, run in runners.items()}
+        self.outputs = {name: outputs_from_runner(run, studies.hu) for name, run in runners.items()}
         self._combined = combined_from_members(self.outputs, spec)
 
     def difference(self, candidate: Combined, precision: str) -> Difference:
@@ -101,7 +98,7 @@ class Reference:
 
     def with_member(self, name: str, run: Runner) -> Combined:
         """What the ensemble says with one member run by another engine."""
-        outputs = {**self.outputs, name: outputs_from_runner(run, self.studies)}
+        outputs = {**self.outputs, name: outputs_from_runner(run, self.studies.hu)}
         return combined_from_members(outputs, self.spec)
 
     def _studies(self, combined: Combined) -> tuple[NDArray[np.float64], list[tuple[Any, ...]]]:
@@ -118,21 +115,9 @@ class Reference:
 
 def combined_from_engine(run: Runner, hu: NDArray[np.float16]) -> Combined:
     """What an engine of the whole ensemble says of HU [n, S, R, C], run in chunks."""
-    parts = [run(hu[i : i + _CHUNK]) for i in range(0, len(hu), _CHUNK)]
+    parts = [run(hu[i : i + CHUNK_SLICES]) for i in range(0, len(hu), CHUNK_SLICES)]
     names = Combined.__annotations__
     return Combined(*(np.concatenate([part[name.upper()] for part in parts]) for name in names))
-
-
-def outputs_from_runner(run: Runner, studies: Studies) -> MemberOutputs:
-    """LOGIT, MASK and BRAIN of all slices, run in chunks."""
-    parts = [run(studies.hu[i : i + _CHUNK]) for i in range(0, len(studies.hu), _CHUNK)]
-    return MemberOutputs(
-        **{name.lower(): _joined(parts, name) for name in ("LOGIT", "MASK", "BRAIN")}  # type: ignore[arg-type]
-    )
-
-
-def _joined(parts: Sequence[Mapping[str, Any]], name: str) -> NDArray[np.generic] | None:
-    return np.concatenate([part[name] for part in parts]) if name in parts[0] else None
 
 
 def largest_difference(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:

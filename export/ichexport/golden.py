@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ichcore import Combined, EnsembleSpec, MemberOutputs, combined_from_members
-from ichexport.engines import Runner
+from ichcore import Combined, EnsembleSpec, combined_from_members
+from ichcore.wire import MAX_BATCH_SIZE
+from ichexport.engines import Runner, outputs_from_runner
 from ichexport.errors import IchExportError
 
 GOLDEN_FILE = "golden.npz"
@@ -30,15 +31,13 @@ _LEAST_SPREAD = 5.0
 
 
 def combined_from_runners(
-    runners: Mapping[str, Runner], hu: NDArray[np.float16], spec: EnsembleSpec
+    runners: Mapping[str, Runner],
+    hu: NDArray[np.float16],
+    spec: EnsembleSpec,
+    chunk_slices: int = MAX_BATCH_SIZE,
 ) -> Combined:
     """Run all members on HU [n, S, R, C] and combine; the in-process twin of the server."""
-    outputs = {}
-    for name, run in runners.items():
-        tensors = run(hu)
-        outputs[name] = MemberOutputs(
-            logit=tensors["LOGIT"], mask=tensors.get("MASK"), brain=tensors.get("BRAIN")
-        )
+    outputs = {name: outputs_from_runner(run, hu, chunk_slices) for name, run in runners.items()}
     return combined_from_members(outputs, spec)
 
 

@@ -6,10 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from ichcore import Grid, MemberOutputs
-from ichexport.engines import Runner
+from ichcore import Grid
+from ichexport.engines import Runner, outputs_from_runner
 from ichexport.manifest import sha256_from_file
 from ichexport.members import output_names
 from ichexport.parity import torch_from_member
@@ -20,8 +18,6 @@ from ichtrain.ensemble.lineage import finding_of_member, record_of_member
 from ichtrain.ensemble.options import EnsembleOptions, MemberFacts
 from ichtrain.ensemble.validation import Validated, Validation, validated_from_outputs
 from ichtrain.errors import EnsembleError
-
-_CHUNK = 8
 
 
 class Members:
@@ -56,11 +52,7 @@ class Members:
     def judge(self, series: LabelledSeries) -> Validated:
         """Run every member on a series and keep what the fit needs."""
         hu = items_hu(series, self.grid.slices_per_item)
-        outputs: dict[str, MemberOutputs] = {}
-        for name, run in self._runners.items():
-            parts = [run(hu[start : start + _CHUNK]) for start in range(0, len(hu), _CHUNK)]
-            whole = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-            outputs[name] = MemberOutputs(whole["LOGIT"], whole.get("MASK"), whole.get("BRAIN"))
+        outputs = {name: outputs_from_runner(run, hu) for name, run in self._runners.items()}
         return validated_from_outputs(series, outputs, self.names, self.brain_member)
 
     def validation(

@@ -16,6 +16,7 @@ from ichcore import (
     study_from_slices,
 )
 from ichcore.errors import ContractError, NonFiniteError
+from ichexport.engines import CHUNK_SLICES
 from ichexport.golden import combined_from_runners
 from ichtrain.data.items import items_hu
 from ichtrain.data.series import SUBTYPES, UNKNOWN, LabelledSeries
@@ -28,7 +29,6 @@ Float32 = NDArray[np.float32]
 INDETERMINATE = "indeterminate"
 """The decision about a series of which too little was seen; source: docs/contract.md, section 5."""
 
-_CHUNK = 8
 _DRAWN = 128  # half a mask pixel or more, in shares times 255
 
 
@@ -86,8 +86,8 @@ def outcome_from_series(series: LabelledSeries, bundle: Bundle) -> Outcome:
         baseline_ml=baseline.volume_ml,
     )
     try:
-        parts = _combined(series, bundle)
-        slices = slices_from_combined(parts, series.position_mm, "in-process")
+        combined = _combined(series, bundle)
+        slices = slices_from_combined([combined], series.position_mm, "in-process")
         study = study_from_slices(slices, spec)
     except ContractError as error:
         return _with(identity, refusal=str(error))
@@ -98,13 +98,13 @@ def outcome_from_series(series: LabelledSeries, bundle: Bundle) -> Outcome:
         decisions={name: str(decision) for name, decision in study.decisions},
         found_ml=study.lesion_volume_ml,
         coverage_mm=study.coverage_mm,
-        dice=_dice(parts, series, spec),
+        dice=_dice(combined, series, spec),
         top_slices=study.top_slices,
         slices=_slice_outcomes(series, slices, baseline.slice_mm2),
     )
 
 
-def _combined(series: LabelledSeries, bundle: Bundle) -> list[Combined]:
+def _combined(series: LabelledSeries, bundle: Bundle) -> Combined:
     grid = bundle.spec.grid
     if series.hu.shape[1:] != (grid.rows, grid.columns):
         raise EvaluationError(
@@ -114,10 +114,7 @@ def _combined(series: LabelledSeries, bundle: Bundle) -> list[Combined]:
     if not np.isfinite(series.hu).all():
         raise NonFiniteError("HU has values that are not finite; the series is refused.")
     items = items_hu(series, grid.slices_per_item)
-    return [
-        combined_from_runners(bundle.runners, items[start : start + _CHUNK], bundle.spec)
-        for start in range(0, len(items), _CHUNK)
-    ]
+    return combined_from_runners(bundle.runners, items, bundle.spec, CHUNK_SLICES)
 
 
 def _truth(series: LabelledSeries) -> bool | None:
@@ -136,14 +133,14 @@ def _slice_outcomes(
     return SliceOutcomes(truth, slices.score, slices.member_scores, baseline_mm2)
 
 
-def _dice(parts: list[Combined], series: LabelledSeries, spec: EnsembleSpec) -> float | None:
+def _dice(combined: Combined, series: LabelledSeries, spec: EnsembleSpec) -> float | None:
     """Dice of the combined mask over the whole series; None without drawn blood."""
     if series.lesion is None:
         return None
     drawn = np.asarray(series.lesion) >= _DRAWN
     if not drawn.any():
         return None
-    found = np.concatenate([part.mask for part in parts]) >= spec.mask_threshold
+    found = combined.mask >= spec.mask_threshold
     return float(2 * (found & drawn).sum() / (found.sum() + drawn.sum()))
 
 

@@ -17,21 +17,17 @@ if TYPE_CHECKING:
 Marker = Callable[[LabelledSeries], NDArray[np.bool_]]
 """HU of a series -> marks [n, r, c] at the mask's stride."""
 
-_CHUNK = 8
-
 
 def marker_from_bundle(bundle: Bundle) -> Marker:
     """Run its members in-process; the combined mask above the spec's threshold is marked."""
+    from ichexport.engines import CHUNK_SLICES
     from ichexport.golden import combined_from_runners
 
     spec = bundle.spec
 
     def marks(series: LabelledSeries) -> NDArray[np.bool_]:
         items = items_hu(series, spec.grid.slices_per_item)
-        parts = [
-            combined_from_runners(bundle.runners, items[start : start + _CHUNK], spec).mask
-            for start in range(0, len(items), _CHUNK)
-        ]
-        return np.asarray(np.concatenate(parts) >= spec.mask_threshold)
+        combined = combined_from_runners(bundle.runners, items, spec, CHUNK_SLICES)
+        return np.asarray(combined.mask >= spec.mask_threshold)
 
     return marks
