@@ -103,19 +103,25 @@ def conditions_of_run(date: str, load_start: float, packages: Iterable[str]) -> 
         "date": date,
         "machine": asdict(machine_from_load(load_start)),
         "git_commit": git_commit(),
-        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "versions": versions_of(packages),
     }
 
 
-def versions_from_server(facts: ServerFacts) -> dict[str, str]:
-    """Versions of what computes and what carries, by name."""
-    versions = {"python": platform.python_version(), "triton": facts.server_version}
-    for package in _PACKAGES:
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """Version of each package, or "absent"."""
+    versions = {}
+    for package in packages:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "absent"
     return versions
+
+
+def versions_from_server(facts: ServerFacts) -> dict[str, str]:
+    """Versions of what computes and what carries, by name."""
+    carriers = {"python": platform.python_version(), "triton": facts.server_version}
+    return carriers | versions_of(_PACKAGES)
 
 
 def engines_sha256_from_records(repository: Path, spec: EnsembleSpec) -> dict[str, str]:

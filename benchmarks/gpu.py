@@ -14,14 +14,13 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from benchmarks.conditions import git_commit, load_average, machine_from_load, now_utc
+from benchmarks.conditions import conditions_of_run, load_average, now_utc
 from benchmarks.errors import BenchmarkError, BlindProof, Disagreement
 from benchmarks.roofline import BYTES, Ceilings, layers_from_onnx, least_seconds
 from ichclient.cli import told
@@ -171,25 +170,12 @@ def document(
         "benchmark": "gpu",
         "networks": networks,
         "conditions": {
-            "date": date,
+            **conditions_of_run(date, load_start, _PACKAGES),
             "gpu": gpu,
-            "machine": asdict(machine_from_load(load_start)),
-            "git_commit": git_commit(),
-            "versions": _versions(),
             "slices": len(hu),
             "runs_by_batch": {str(batch): runs for batch, runs in plan.items()},
         },
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "absent"
-    return found
 
 
 def table(result: Mapping[str, Any]) -> str:

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ichexport.casting import WEIGHTED
 from ichexport.errors import PrecisionError
 
 PRECISIONS = ("f32", "f16", "bf16", "int8", "fp8")
 """Types of arithmetic, as records and options name them."""
 
-_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _QUANTISED = {"INT8": "int8", "UINT8": "int8", "FLOAT8E4M3FN": "fp8"}
 _TYPES = {"FLOAT": "f32", "FLOAT16": "f16", "BFLOAT16": "bf16"}
 _RUNTIME_WEIGHTED = ("Convolution", "FullyConnected", "MatMul")
@@ -53,7 +53,7 @@ def layers_from_onnx(path: Path) -> dict[str, int]:
     types |= {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     counts: Counter[str] = Counter()
     for node in model.graph.node:
-        if node.op_type in _WEIGHTED:
+        if node.op_type in WEIGHTED:
             name = node.input[0]
             maker = makers.get(name)
             if maker is not None and maker.op_type == "DequantizeLinear":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import asdict
 from importlib.metadata import version
@@ -11,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ichcore.wire import MAX_BATCH_SIZE, build_record_file
+from ichcore.wire import MAX_BATCH_SIZE
 from ichexport.engines import onnxruntime_from_onnx, openvino_from_onnx
+from ichexport.entry import RELEASE_COMMAND, Proven, place
 from ichexport.graph import onnx_from_member
 from ichexport.manifest import sha256_from_file
 from ichexport.parity import parity_from_runners, torch_from_member
@@ -49,9 +49,6 @@ def build_onnx(name: str, weights: Path, repository: Path, hu: NDArray[np.float1
             "member_options": asdict(member.options),
             "parity_against_torch": {route: asdict(figures) for route, figures in parity.items()},
             "versions": {library: version(library) for library in _LIBRARIES},
-            "command": "ichexport release RUN --repository REPOSITORY",
+            "command": RELEASE_COMMAND,
         }
-        record_path = Path(scratch) / build_record_file(ONNX_FILE)
-        record_path.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
-        graph.replace(folder / ONNX_FILE)
-        record_path.replace(folder / record_path.name)
+        place(repository, Proven(name, graph, ONNX_FILE, record))

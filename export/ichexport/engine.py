@@ -24,6 +24,7 @@ from ichexport.audit import refuse_other_precision
 from ichexport.cache import cached, keep, key_from_parts
 from ichexport.engines import Runner, onnxruntime_from_onnx
 from ichexport.entry import (
+    RELEASE_COMMAND,
     Proven,
     graph_of,
     note_served,
@@ -80,8 +81,7 @@ def prove_served(
     in f32; f32 has to pass.
     """
     studies = Studies(hu, np.arange(len(hu)), np.zeros(len(hu), np.float32))
-    command = "ichexport release RUN --repository REPOSITORY"
-    workshop = workshop_from_repository(repository, spec, studies, studies, None, command)
+    workshop = workshop_from_repository(repository, spec, studies, studies, None, RELEASE_COMMAND)
     for target, precision in _SERVED:
         route = ROUTES[target]
         for name in (*spec.member_names, FUSED_ENGINE_MODEL):
@@ -156,7 +156,7 @@ def _built(
             "graph": sha256_from_file(graph),
             "calibration": hashlib.sha256(hu.tobytes()).hexdigest(),
             "target": options.target,
-            "options": asdict(options),  # type: ignore[call-overload]
+            "options": asdict(options),
             "versions": _versions(options),
             # An engine that is built on a GPU is an engine for it.
             "machine": getattr(route, "machine", dict)(),
@@ -183,7 +183,7 @@ def _facts(workshop: Workshop, model: str, options: RouteOptions, built: Built) 
         "model": model,
         "target": options.target,
         "precision": options.precision,
-        "options": asdict(options),  # type: ignore[call-overload]
+        "options": asdict(options),
         "layers": {"count": dict(built.layers), "read_from": built.read_from},
         "device": dict(built.device),
         "batch_range": [1, MAX_BATCH_SIZE],

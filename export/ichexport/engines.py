@@ -24,11 +24,18 @@ def outputs_from_runner(
     run: Runner, hu: NDArray[np.float16], chunk_slices: int = CHUNK_SLICES
 ) -> MemberOutputs:
     """LOGIT, and MASK and BRAIN where a member has them, of HU [n, S, R, C], run in chunks."""
+    whole = tensors_from_runner(run, hu, chunk_slices)
+    return MemberOutputs(whole["LOGIT"], whole.get("MASK"), whole.get("BRAIN"))
+
+
+def tensors_from_runner(
+    run: Runner, hu: NDArray[np.float16], chunk_slices: int = CHUNK_SLICES
+) -> dict[str, NDArray[np.generic]]:
+    """Every output of HU [n, S, R, C], run in chunks; raises `NoSlicesError` without a slice."""
     if len(hu) == 0:
         raise NoSlicesError("No slices were given to run.")
     parts = [run(hu[start : start + chunk_slices]) for start in range(0, len(hu), chunk_slices)]
-    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return MemberOutputs(whole["LOGIT"], whole.get("MASK"), whole.get("BRAIN"))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def onnxruntime_from_onnx(path: Path) -> Runner:

@@ -15,6 +15,9 @@ from ichexport.errors import IchExportError
 from ichexport.files import written_whole
 from ichexport.targets import ONNX_FILE
 
+RELEASE_COMMAND = "ichexport release RUN --repository REPOSITORY"
+"""What repeats the making of a released graph, and the proof of what serves it."""
+
 
 @dataclass(frozen=True)
 class Proven:
@@ -61,15 +64,20 @@ def place(repository: Path, proven: Proven) -> None:
         note_served(at, f"{record['target']} {record['precision']}", served)
     else:
         proven.engine.replace(at)
-        _write_record(at, record)
+        write_record(at, record)
 
 
 def note_served(graph: Path, how: str, served: Mapping[str, Any]) -> None:
     """Add to a released graph's record how a runtime serves it as it is."""
     released = dict(json.loads(graph.with_name(build_record_file(graph.name)).read_bytes()))
-    _write_record(graph, {**released, "served": {**released.get("served", {}), how: served}})
+    write_record(graph, {**released, "served": {**released.get("served", {}), how: served}})
 
 
-def _write_record(engine: Path, record: Mapping[str, Any]) -> None:
-    text = json.dumps(record, indent=2, sort_keys=True) + "\n"
-    written_whole(engine.with_name(build_record_file(engine.name)), text.encode())
+def write_record(engine: Path, record: Mapping[str, Any]) -> None:
+    """Write the build record beside an engine, whole or not at all."""
+    written_whole(engine.with_name(build_record_file(engine.name)), record_bytes(record))
+
+
+def record_bytes(record: Mapping[str, Any]) -> bytes:
+    """A build record as it is written."""
+    return (json.dumps(record, indent=2, sort_keys=True) + "\n").encode()

@@ -20,7 +20,7 @@ from ichcore import EnsembleSpec
 from ichcore.wire import fused_outputs, hu_tensor
 from ichexport.combining import PREFIX, append_combination
 from ichexport.errors import IchExportError
-from ichexport.merging import calculate_once, merged_graphs
+from ichexport.merging import calculate_once, loaded_graph, merged_graphs
 
 REFITTABLE = tuple(
     f"{PREFIX}{name}"
@@ -97,7 +97,7 @@ def swap_spec(graph: Path, spec: EnsembleSpec) -> bytes:
     """
     from onnx import numpy_helper
 
-    model = _loaded(graph)
+    model = loaded_graph(graph, "run `ichexport repository`")
     numbers = _combination_for(model, spec, graph)
     for tensor in model.graph.initializer:
         if tensor.name in numbers:
@@ -109,7 +109,7 @@ def holds_spec(graph: Path, spec: EnsembleSpec) -> bool:
     """Whether the constants of a fused graph are the numbers of the spec."""
     from onnx import numpy_helper
 
-    model = _loaded(graph)
+    model = loaded_graph(graph, "run `ichexport repository`")
     numbers = _combination_for(model, spec, graph)
     found = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if t.name in numbers}
     return found.keys() == numbers.keys() and all(
@@ -143,16 +143,6 @@ def _combination_for(model: Any, spec: EnsembleSpec, graph: Path) -> dict[str, N
             f"{graph} is no fused graph of {', '.join(spec.member_names)}; run `ichexport release`."
         )
     return combination_from_spec(spec, made_of["members_with_mask"])
-
-
-def _loaded(graph: Path) -> Any:
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    try:
-        return onnx.load(graph)
-    except (OSError, DecodeError) as error:
-        raise IchExportError(f"{graph} is no ONNX graph; run `ichexport repository`.") from error
 
 
 def _graph(graphs: Mapping[str, Path], name: str) -> Path:

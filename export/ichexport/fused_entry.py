@@ -21,6 +21,7 @@ from ichcore import Combined, EnsembleSpec, IchError
 from ichcore.fused import combination_sha256, refuse_other_combination
 from ichcore.wire import FUSED_ENGINE_MODEL, MAX_BATCH_SIZE, build_record_file
 from ichexport.engines import onnxruntime_from_onnx
+from ichexport.entry import graph_of, record_bytes
 from ichexport.errors import DriftError, IchExportError, ParityError
 from ichexport.files import written_whole
 from ichexport.fused import fused_from_members, holds_spec, swap_spec
@@ -50,7 +51,7 @@ def fused_entry(repository: Path, spec: EnsembleSpec) -> FusedEntry:
         content = swap_spec(graph, spec)
         kept: dict[str, Any] = {key: old[key] for key in ("served", "versions") if key in old}
     else:
-        graphs = {name: _graph_of(repository, name) for name in spec.member_names}
+        graphs = {name: graph_of(repository, name) for name in spec.member_names}
         content = fused_from_members(graphs, spec)
         kept = {"versions": {"onnx": version("onnx")}}
     sha256 = hashlib.sha256(content).hexdigest()
@@ -100,8 +101,7 @@ def prove_fused(
 def write_fused(repository: Path, entry: FusedEntry) -> None:
     """Place a graph and its record where they are not there yet."""
     graph, record = fused_graph_of(repository), _record_path(repository)
-    text = (json.dumps(entry.record, indent=2, sort_keys=True) + "\n").encode()
-    for path, content in ((graph, entry.graph), (record, text)):
+    for path, content in ((graph, entry.graph), (record, record_bytes(entry.record))):
         if not path.is_file() or path.read_bytes() != content:
             written_whole(path, content)
 
@@ -127,11 +127,7 @@ def refuse_other_fused(repository: Path, spec: EnsembleSpec) -> None:
 
 def fused_graph_of(repository: Path) -> Path:
     """Where the fused graph lies."""
-    return _graph_of(repository, FUSED_ENGINE_MODEL)
-
-
-def _graph_of(repository: Path, model: str) -> Path:
-    return repository / model / "1" / ONNX_FILE
+    return graph_of(repository, FUSED_ENGINE_MODEL)
 
 
 def _record_path(repository: Path) -> Path:
@@ -140,7 +136,7 @@ def _record_path(repository: Path) -> Path:
 
 def _made_of(repository: Path, spec: EnsembleSpec) -> dict[str, Any]:
     """What the record says of the members, in their order."""
-    graphs = [_graph_of(repository, name) for name in spec.member_names]
+    graphs = [graph_of(repository, name) for name in spec.member_names]
     records = [_read(graph.with_name(build_record_file(ONNX_FILE))) for graph in graphs]
     try:
         return {

@@ -19,7 +19,7 @@ from ichcore import (
     slices_from_combined,
     study_from_slices,
 )
-from ichexport.engines import CHUNK_SLICES, Runner, outputs_from_runner
+from ichexport.engines import Runner, outputs_from_runner, tensors_from_runner
 from ichexport.errors import ParityError
 from ichexport.golden import TOLERANCE_LESION_MM2, TOLERANCE_SCORE
 from ichexport.studies import Studies
@@ -115,14 +115,19 @@ class Reference:
 
 def combined_from_engine(run: Runner, hu: NDArray[np.float16]) -> Combined:
     """What an engine of the whole ensemble says of HU [n, S, R, C], run in chunks."""
-    parts = [run(hu[i : i + CHUNK_SLICES]) for i in range(0, len(hu), CHUNK_SLICES)]
-    names = Combined.__annotations__
-    return Combined(*(np.concatenate([part[name.upper()] for part in parts]) for name in names))
+    tensors: dict[str, Any] = tensors_from_runner(run, hu)
+    return Combined(*(tensors[name.upper()] for name in Combined.__annotations__))
 
 
 def largest_difference(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
-    """The largest difference of two arrays; NaN where one holds a NaN."""
-    return float(np.abs(a.astype(np.float32) - b.astype(np.float32)).max(initial=0.0))
+    """The largest difference of two arrays, NaN where one holds a NaN.
+
+    Raises `ParityError` where their shapes differ.
+    """
+    if a.shape != b.shape:
+        raise ParityError(f"Outputs of shape {a.shape} and {b.shape} cannot be compared.")
+    with np.errstate(invalid="ignore"):  # inf - inf is a NaN, and refused as one
+        return float(np.abs(a.astype(np.float32) - b.astype(np.float32)).max(initial=0.0))
 
 
 def _auc(truth: NDArray[np.bool_] | None, scores: NDArray[np.float64]) -> float | None:

@@ -22,15 +22,11 @@ def merged_graphs(graphs: Mapping[str, Path]) -> Any:
     Raises `IchExportError` where a file is no graph, or the members do not fit together.
     """
     import onnx
-    from google.protobuf.message import DecodeError
     from onnx import compose
 
     merged = onnx.ModelProto(producer_name="ich-triton")
     for name, path in graphs.items():
-        try:
-            model = onnx.load(path)
-        except (OSError, DecodeError) as error:
-            raise IchExportError(f"{path} is no ONNX graph; run `ichexport release`.") from error
+        model = loaded_graph(path, "run `ichexport release`")
         (given,) = model.graph.input
         _refuse_other_input(merged, model, given, name)
         model = compose.add_prefix(model, f"{name}.")
@@ -43,6 +39,17 @@ def merged_graphs(graphs: Mapping[str, Path]) -> Any:
         merged.graph.output.extend(model.graph.output)
     merged.graph.name = "ensemble"
     return merged
+
+
+def loaded_graph(path: Path, mend: str) -> Any:
+    """An ONNX model; raises `IchExportError` with what would mend a file that is none."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        return onnx.load(path)
+    except (OSError, DecodeError) as error:
+        raise IchExportError(f"{path} is no ONNX graph; {mend}.") from error
 
 
 def calculate_once(graph: Any, is_own: Callable[[str], bool]) -> None:

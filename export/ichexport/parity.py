@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ichexport.engines import Runner
 from ichexport.errors import ParityError
+from ichexport.gate import largest_difference
 from ichexport.members import Member, output_names
 
 TOLERANCE_F32 = 1e-3
@@ -60,7 +61,7 @@ def parity_from_runners(
             )
         for name, values in expected.items():
             differences = logits if name == "LOGIT" else masks
-            differences.append(_largest_difference(values, found[name]))
+            differences.append(largest_difference(values, found[name]))
     # numpy's maximum keeps a NaN, which Python's drops.
     logit, mask = float(np.max(logits)), float(np.max(masks))
     # Written so that a NaN, which compares as false, is refused too.
@@ -75,10 +76,3 @@ def parity_from_runners(
 def _chunks(hu: NDArray[np.float16]) -> Iterator[NDArray[np.float16]]:
     for start in range(0, len(hu), _CHUNK):
         yield hu[start : start + _CHUNK]
-
-
-def _largest_difference(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
-    if a.shape != b.shape:
-        raise ParityError(f"Outputs of shape {a.shape} and {b.shape} cannot be compared.")
-    with np.errstate(invalid="ignore"):  # inf - inf is a NaN, and refused as one
-        return float(np.abs(a.astype(np.float32) - b.astype(np.float32)).max(initial=0.0))

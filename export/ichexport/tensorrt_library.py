@@ -40,6 +40,7 @@ def tensorrt_rtx() -> Library:
 
 
 def _log(module: Any) -> Any:
+    # Which module it is shows when it runs, so its classes have no type to check against.
     class Log(module.ILogger):  # type: ignore[misc]
         """Keeps errors as lines; a failure's message tells them."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -138,6 +139,31 @@ def spreading_calibration(logit: NDArray[np.float64]) -> Calibration:
     """Spreads the scores of a member that was never trained, as golden slices must be spread."""
     slope = 6.0 / float(np.ptp(logit))
     return Calibration(slope, -slope * float(logit.mean()))
+
+
+@pytest.fixture
+def copy(bundle: Path, tmp_path: Path) -> Path:
+    """The committed repository, free to be spoilt."""
+    return shutil.copytree(
+        bundle, tmp_path / "repository", ignore=shutil.ignore_patterns("__pycache__")
+    )
+
+
+@pytest.fixture
+def small_copy(released: tuple[Path, str], tmp_path: Path) -> Path:
+    """A small released repository, alone in its folder and free to be built in."""
+    return shutil.copytree(released[0], tmp_path / "site" / "repository")
+
+
+@pytest.fixture(scope="session")
+def contents() -> Callable[[Path], dict[str, bytes]]:
+    """Every file below a folder by its path, to be held against what was there before."""
+
+    def read(folder: Path) -> dict[str, bytes]:
+        files = (path for path in folder.rglob("*") if path.is_file())
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+    return read
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,18 @@ import pytest
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
+from ichexport.build_cli import TARGETS
 from ichexport.cli import main
 from ichexport.engines import Runner
 from ichexport.errors import ParityError, PrecisionError
 from ichexport.repository import check_repository
-from ichexport.routes import openvino
+from ichexport.routes import ROUTES, openvino
 from ichexport.routes.route import Built
 
+Contents = Callable[[Path], dict[str, bytes]]
+Untouched = Callable[[dict[str, bytes]], None]
+
 ENGINES = ("ich_any", "ich_fused_engine")
-
-
-@pytest.fixture
-def copy(released: tuple[Path, str], tmp_path: Path) -> Path:
-    """A small released repository, free to be built in."""
-    return shutil.copytree(released[0], tmp_path / "site" / "repository")
 
 
 def built(repository: Path, target: str, *options: object) -> Result:
@@ -33,14 +31,15 @@ def built(repository: Path, target: str, *options: object) -> Result:
     return CliRunner().invoke(main, [str(each) for each in command])
 
 
-def contents(repository: Path) -> dict[str, bytes]:
-    files = (path for path in repository.rglob("*") if path.is_file())
-    return {path.relative_to(repository).as_posix(): path.read_bytes() for path in files}
+@pytest.fixture
+def untouched(contents: Contents, small_copy: Path) -> Callable[[dict[str, bytes]], None]:
+    """Holds the repository against what it was, and that nothing was left beside it."""
 
+    def check(before: dict[str, bytes]) -> None:
+        assert contents(small_copy) == before
+        assert [path.name for path in small_copy.parent.iterdir()] == ["repository"]
 
-def assert_untouched(repository: Path, before: dict[str, bytes]) -> None:
-    assert contents(repository) == before
-    assert [path.name for path in repository.parent.iterdir()] == ["repository"]
+    return check
 
 
 def served(repository: Path, model: str, how: str) -> dict[str, Any]:
@@ -49,42 +48,49 @@ def served(repository: Path, model: str, how: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("target", "how"), [("onnxruntime", "onnxruntime f32")])
-def test_a_graph_that_serves_as_it_is_gets_a_proof(copy: Path, target: str, how: str) -> None:
-    graphs = {model: (copy / model / "1" / "model.onnx").read_bytes() for model in ENGINES}
-    answer = built(copy, target, "--no-cache")
+def test_a_graph_that_serves_as_it_is_gets_a_proof(small_copy: Path, target: str, how: str) -> None:
+    graphs = {model: (small_copy / model / "1" / "model.onnx").read_bytes() for model in ENGINES}
+    answer = built(small_copy, target, "--no-cache")
     assert answer.exit_code == 0, answer.stderr
-    check_repository(copy)
+    check_repository(small_copy)
     for model in ENGINES:
-        proof = served(copy, model, how)
+        proof = served(small_copy, model, how)
         assert proof["parity"]["engine"] == "passed"
         assert proof["parity"]["difference"]["largest_score_difference"] <= 1e-3
         assert set(proof["layers"]["count"]) == {"f32"}
-        assert (copy / model / "1" / "model.onnx").read_bytes() == graphs[model]
+        assert (small_copy / model / "1" / "model.onnx").read_bytes() == graphs[model]
 
 
 def test_an_engine_is_built_once_and_proven_each_time(
-    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "cache"
     options = ("--precision", "f32", "--model", "ich_any", "--cache", cache)
-    assert built(copy, "tensorrt-rtx", *options).exit_code == 0
-    engine = (copy / "ich_any" / "1" / "model.rtx").read_bytes()
-    (copy / "ich_any" / "1" / "model.rtx").unlink()
-    (copy / "ich_any" / "1" / "model.rtx.build.json").unlink()
-    CliRunner().invoke(main, ["repository", "--repository", str(copy)])
+    assert built(small_copy, "tensorrt-rtx", *options).exit_code == 0
+    engine = (small_copy / "ich_any" / "1" / "model.rtx").read_bytes()
+    (small_copy / "ich_any" / "1" / "model.rtx").unlink()
+    (small_copy / "ich_any" / "1" / "model.rtx.build.json").unlink()
+    CliRunner().invoke(main, ["repository", "--repository", str(small_copy)])
 
     def never(*_: object) -> Built:
         raise AssertionError("it was built again")
 
     monkeypatch.setattr("ichexport.routes.tensorrt_rtx.build", never)
-    assert built(copy, "tensorrt-rtx", *options).exit_code == 0
-    assert (copy / "ich_any" / "1" / "model.rtx").read_bytes() == engine
+    assert built(small_copy, "tensorrt-rtx", *options).exit_code == 0
+    assert (small_copy / "ich_any" / "1" / "model.rtx").read_bytes() == engine
     (kept,) = cache.glob("*/model.rtx")
     kept.write_bytes(engine[:-1] + bytes([engine[-1] ^ 1]))  # damaged, so it is not taken
     with pytest.raises(AssertionError, match="built again"):
         CliRunner().invoke(
             main,
-            ["build", "--target", "tensorrt-rtx", "--repository", str(copy), *map(str, options)],
+            [
+                "build",
+                "--target",
+                "tensorrt-rtx",
+                "--repository",
+                str(small_copy),
+                *map(str, options),
+            ],
             catch_exceptions=False,
         )
 
@@ -124,14 +130,18 @@ def only_the_last(monkeypatch: pytest.MonkeyPatch) -> type[Exception]:
 
 @pytest.mark.parametrize("fault", [of_another_precision, of_other_answers, only_the_last])
 def test_an_engine_that_is_not_what_was_asked_for_is_never_placed(
-    copy: Path, monkeypatch: pytest.MonkeyPatch, fault: Any
+    small_copy: Path,
+    contents: Contents,
+    untouched: Untouched,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Any,
 ) -> None:
-    before = contents(copy)
+    before = contents(small_copy)
     expected = fault(monkeypatch)
-    answer = built(copy, "openvino", "--precision", "f32", "--no-cache")
+    answer = built(small_copy, "openvino", "--precision", "f32", "--no-cache")
     assert answer.exit_code == expected.exit_code == 8
     assert answer.stderr.splitlines()[-1].startswith("Error: ")
-    assert_untouched(copy, before)
+    untouched(before)
 
 
 @pytest.mark.parametrize(
@@ -146,18 +156,30 @@ def test_an_engine_that_is_not_what_was_asked_for_is_never_placed(
     ],
 )
 def test_what_cannot_be_built_ends_in_one_sentence(
-    copy: Path, target: str, options: tuple[object, ...], exit_code: int, said: str
+    small_copy: Path,
+    contents: Contents,
+    untouched: Untouched,
+    target: str,
+    options: tuple[object, ...],
+    exit_code: int,
+    said: str,
 ) -> None:
-    before = contents(copy)
-    answer = built(copy, target, *options, "--no-cache")
+    before = contents(small_copy)
+    answer = built(small_copy, target, *options, "--no-cache")
     assert (answer.exit_code, answer.stderr.count("\n")) == (exit_code, 1), answer.stderr
     assert said in answer.stderr
-    assert_untouched(copy, before)
+    untouched(before)
 
 
-def test_nothing_is_built_in_an_altered_repository(copy: Path) -> None:
-    (copy / "ich_any" / "config.pbtxt").write_bytes(b"")
-    before = contents(copy)
-    answer = built(copy, "openvino")
+def test_nothing_is_built_in_an_altered_repository(
+    small_copy: Path, contents: Contents, untouched: Untouched
+) -> None:
+    (small_copy / "ich_any" / "config.pbtxt").write_bytes(b"")
+    before = contents(small_copy)
+    answer = built(small_copy, "openvino")
     assert answer.exit_code == 10
-    assert_untouched(copy, before)
+    untouched(before)
+
+
+def test_the_command_offers_every_route_there_is() -> None:
+    assert set(TARGETS) == set(ROUTES)

@@ -17,14 +17,6 @@ def ichexport(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-@pytest.fixture
-def copy(bundle: Path, tmp_path: Path) -> Path:
-    """The committed repository, free to be spoilt."""
-    return shutil.copytree(
-        bundle, tmp_path / "repository", ignore=shutil.ignore_patterns("__pycache__")
-    )
-
-
 @pytest.mark.parametrize("command", ["", *main.commands])
 def test_every_command_has_help(command: str) -> None:
     answer = ichexport(*filter(None, [command]), "--help")

@@ -19,14 +19,6 @@ from ichexport.repository import check_repository, spec_of_repository, write_rep
 PIN = Path("client") / "ichclient" / "model_repository.sha256"
 
 
-@pytest.fixture
-def copy(bundle: Path, tmp_path: Path) -> Path:
-    """The committed repository, free to be spoilt."""
-    return shutil.copytree(
-        bundle, tmp_path / "repository", ignore=shutil.ignore_patterns("__pycache__")
-    )
-
-
 def test_the_committed_repository_is_what_its_spec_generates(bundle: Path, checkout: Path) -> None:
     assert check_repository(bundle, checkout / PIN) == spec_of_repository(bundle)
 

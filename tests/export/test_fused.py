@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -157,14 +156,6 @@ def test_hu_that_is_no_number_is_nan_in_its_slice_alone(bundle: Path, hu: HU, va
         per_slice = np.isnan(values.astype(np.float32)).reshape(len(hu), -1)
         assert per_slice.all(axis=1).tolist() == [False, True, False], name
         assert per_slice.any(axis=1).tolist() == [False, True, False], name
-
-
-@pytest.fixture
-def copy(bundle: Path, tmp_path: Path) -> Path:
-    """The committed repository, free to be spoilt."""
-    return shutil.copytree(
-        bundle, tmp_path / "repository", ignore=shutil.ignore_patterns("__pycache__")
-    )
 
 
 def test_the_repository_takes_a_new_spec_without_a_build(copy: Path, unequal: EnsembleSpec) -> None:

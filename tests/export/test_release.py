@@ -42,17 +42,15 @@ def quick_exporter(small_graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+@pytest.fixture
+def untouched(contents: Callable[[Path], dict[str, bytes]], repository: Path) -> Callable[[], None]:
+    """Holds the older repository against what it was, and that nothing was left beside it."""
 
+    def check() -> None:
+        assert contents(repository) == OLD
+        assert [path.name for path in repository.parent.iterdir()] == ["repository"]
 
-def assert_untouched(repository: Path) -> None:
-    assert contents(repository) == OLD
-    assert [path.name for path in repository.parent.iterdir()] == ["repository"]
+    return check
 
 
 def test_a_released_repository_is_whole(released: tuple[Path, str]) -> None:
@@ -152,16 +150,20 @@ def weights_of_another_run(run: Any) -> None:
     ],
 )
 def test_a_failed_release_leaves_the_old_repository_untouched(
-    run: Any, repository: Path, spoil: Callable[[Any], None]
+    run: Any, repository: Path, untouched: Callable[[], None], spoil: Callable[[Any], None]
 ) -> None:
     spoil(run)
     with pytest.raises(IchError):
         repository_from_run(run.folder, repository)
-    assert_untouched(repository)
+    untouched()
 
 
 def test_an_export_that_goes_wrong_is_never_released(
-    run: Any, repository: Path, small_graph: Path, monkeypatch: pytest.MonkeyPatch
+    run: Any,
+    repository: Path,
+    untouched: Callable[[], None],
+    small_graph: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = onnx.load(small_graph)
     head = next(t for t in model.graph.initializer if t.name.startswith("head.weight"))
@@ -171,12 +173,15 @@ def test_an_export_that_goes_wrong_is_never_released(
     )
     with pytest.raises(IchError, match="differs from its weights"):
         repository_from_run(run.folder, repository)
-    assert_untouched(repository)
+    untouched()
 
 
 @pytest.mark.usefixtures("quick_exporter")
 def test_a_disk_that_fails_at_the_last_step_leaves_the_old_repository(
-    run: Any, repository: Path, monkeypatch: pytest.MonkeyPatch
+    run: Any,
+    repository: Path,
+    untouched: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rename = Path.rename
 
@@ -188,4 +193,4 @@ def test_a_disk_that_fails_at_the_last_step_leaves_the_old_repository(
     monkeypatch.setattr(Path, "rename", failing)
     with pytest.raises(OSError, match="no space left"):
         repository_from_run(run.folder, repository)
-    assert_untouched(repository)
+    untouched()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -200,26 +199,15 @@ def quantised_convolution() -> Any:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
 
 
-@pytest.fixture
-def copy(released: tuple[Path, str], tmp_path: Path) -> Path:
-    """A small released repository, free to be built in."""
-    return shutil.copytree(released[0], tmp_path / "repository")
-
-
 def built(repository: Path, *options: str) -> Result:
     arguments = ["build", "--target", "tensorrt-rtx", "--no-cache", "--repository", str(repository)]
     return CliRunner().invoke(main, [*arguments, *options])
 
 
-def contents(repository: Path) -> dict[str, str]:
-    files = (path for path in repository.rglob("*") if path.is_file())
-    return {str(path.relative_to(repository)): sha256_from_file(path) for path in files}
-
-
-def test_the_command_places_engine_and_record_and_says_that_it_never_ran(copy: Path) -> None:
-    answer = built(copy, "--precision", "f32", "--compute-capability", "8.9")
+def test_the_command_places_engine_and_record_and_says_that_it_never_ran(small_copy: Path) -> None:
+    answer = built(small_copy, "--precision", "f32", "--compute-capability", "8.9")
     assert answer.exit_code == 0, answer.stderr
-    engine = copy / "ich_any" / "1" / "model.rtx"
+    engine = small_copy / "ich_any" / "1" / "model.rtx"
     record = json.loads(engine.with_name("model.rtx.build.json").read_text())
     assert record["engine_sha256"] == sha256_from_file(engine)
     assert record["device"] == {"compute_capabilities": ["8.9"]}
@@ -227,27 +215,29 @@ def test_the_command_places_engine_and_record_and_says_that_it_never_ran(copy: P
     assert record["versions"].keys() == {"tensorrt-rtx-cu13"}
     assert (record["parity"]["engine"], record["parity"]["compared"]) == ("not_run", "graph")
     assert "GPU" in record["parity"]["why_not"]
-    assert "ich_any/1/model.rtx" in (copy / "MANIFEST.sha256").read_text()
+    assert "ich_any/1/model.rtx" in (small_copy / "MANIFEST.sha256").read_text()
 
 
-def test_refused_builds_leave_the_repository_as_it_was(copy: Path) -> None:
-    graph = copy / "ich_any" / "1" / "model.onnx"
-    onnx.save(onnx.load(edited(graph, copy.parent, unknown_operator)), graph)
+def test_refused_builds_leave_the_repository_as_it_was(
+    small_copy: Path, contents: Callable[[Path], dict[str, bytes]]
+) -> None:
+    graph = small_copy / "ich_any" / "1" / "model.onnx"
+    onnx.save(onnx.load(edited(graph, small_copy.parent, unknown_operator)), graph)
     record_path = graph.with_name("model.onnx.build.json")
     record = json.loads(record_path.read_text())
     record_path.write_text(json.dumps({**record, "engine_sha256": sha256_from_file(graph)}))
-    fused_path = copy / "ich_fused_engine" / "1" / "model.onnx.build.json"
+    fused_path = small_copy / "ich_fused_engine" / "1" / "model.onnx.build.json"
     fused = json.loads(fused_path.read_text())
     fused_path.write_text(json.dumps({**fused, "member_graphs_sha256": [sha256_from_file(graph)]}))
-    write_manifest(copy)
-    before = contents(copy)
+    write_manifest(small_copy)
+    before = contents(small_copy)
     for options, said in (
         (["--precision", "f32"], "NoSuchOperator"),
         (["--precision", "int8"], "INT8 for TensorRT-RTX"),
         (["--precision", "f32", "--compute-capability", "9.0"], "not 9.0"),
         (["--precision", "f32", "--timing-cache", "t"], "--timing-cache means nothing"),
     ):
-        answer = built(copy, *options)
+        answer = built(small_copy, *options)
         assert (answer.exit_code, answer.stderr.count("\n")) == (1, 1), answer.stderr
         assert said in answer.stderr
-        assert contents(copy) == before
+        assert contents(small_copy) == before

@@ -82,7 +82,7 @@ def test_a_library_that_is_absent_names_its_extra(
     forget_libraries()
     source = Source("ich_any", small_graph, None, small_hu)
     with pytest.raises(MissingExtra, match=r"pip install 'ich-triton\[tensorrt\]'"):
-        route.build(source, tmp_path, route.Options())  # type: ignore[attr-defined]
+        route.build(source, tmp_path, route.Options())
 
 
 @pytest.fixture

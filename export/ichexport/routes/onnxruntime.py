@@ -19,6 +19,8 @@ class Options:
 
     target: ClassVar[str] = "onnxruntime"
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+    engine_file: ClassVar[str] = ONNX_FILE
+    graph_precision: ClassVar[str] = "f32"
     precision: str = "f32"
 
     def __post_init__(self) -> None:
@@ -27,16 +29,6 @@ class Options:
             raise IchExportError(
                 f"The target onnxruntime runs the released graph in f32, not in {self.precision}."
             )
-
-    @property
-    def graph_precision(self) -> str:
-        """The released graph."""
-        return "f32"
-
-    @property
-    def engine_file(self) -> str:
-        """Name of the engine in a version folder."""
-        return ONNX_FILE
 
 
 def build(source: Source, folder: Path, options: Options) -> Built:

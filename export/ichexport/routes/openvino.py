@@ -21,6 +21,8 @@ class Options:
 
     target: ClassVar[str] = "openvino"
     libraries: ClassVar[tuple[str, ...]] = ("openvino",)
+    engine_file: ClassVar[str] = ONNX_FILE
+    graph_precision: ClassVar[str] = "f32"
     precision: str = "bf16"
 
     def __post_init__(self) -> None:
@@ -30,16 +32,6 @@ class Options:
                 f"The target openvino calculates in {', '.join(PRECISIONS)}, "
                 f"not in {self.precision}."
             )
-
-    @property
-    def graph_precision(self) -> str:
-        """The released graph."""
-        return "f32"
-
-    @property
-    def engine_file(self) -> str:
-        """Name of the engine in a version folder."""
-        return ONNX_FILE
 
 
 def build(source: Source, folder: Path, options: Options) -> Built:

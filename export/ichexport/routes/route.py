@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -50,8 +50,9 @@ class Built:
 
 
 class RouteOptions(Protocol):
-    """What the options of every route can say of themselves."""
+    """What the options of every route, frozen dataclasses, can say of themselves."""
 
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     target: ClassVar[str]
     libraries: ClassVar[tuple[str, ...]]
     """Distributions whose versions the engine depends on."""

@@ -52,6 +52,7 @@ class Options:
 
     target: ClassVar[str] = "tensorrt"
     libraries: ClassVar[tuple[str, ...]] = ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")
+    engine_file: ClassVar[str] = PLAN_FILE
     precision: str = "f16"
     batch: Batch = (1, 8, MAX_BATCH_SIZE)
     builder_optimisation_level: int = 3
@@ -78,11 +79,6 @@ class Options:
     def graph_precision(self) -> str:
         """Networks are strongly typed, so the graph says what the engine calculates in."""
         return self.precision
-
-    @property
-    def engine_file(self) -> str:
-        """Name of the engine in a version folder."""
-        return PLAN_FILE
 
 
 def build(source: Source, folder: Path, options: Options) -> Built:

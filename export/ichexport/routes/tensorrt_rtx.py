@@ -39,6 +39,7 @@ class Options:
 
     target: ClassVar[str] = "tensorrt-rtx"
     libraries: ClassVar[tuple[str, ...]] = ("tensorrt-rtx-cu13", "tensorrt-rtx-cu12")
+    engine_file: ClassVar[str] = RTX_FILE
     precision: str = "f16"
     batch: Batch = (1, 8, MAX_BATCH_SIZE)
     builder_optimisation_level: int = 3
@@ -71,11 +72,6 @@ class Options:
     def graph_precision(self) -> str:
         """Networks are strongly typed, so the graph says what the engine calculates in."""
         return self.precision
-
-    @property
-    def engine_file(self) -> str:
-        """Name of the engine in a version folder."""
-        return RTX_FILE
 
     @property
     def covered(self) -> tuple[str, ...]:

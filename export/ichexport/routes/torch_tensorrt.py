@@ -33,6 +33,8 @@ class Options:
 
     target: ClassVar[str] = "torch-tensorrt"
     libraries: ClassVar[tuple[str, ...]] = ("torch-tensorrt", "torch", *tensorrt.Options.libraries)
+    engine_file: ClassVar[str] = PLAN_FILE
+    graph_precision: ClassVar[str] = "f32"  # the module is cast, not its graph
     precision: str = "f16"
     batch: Batch = (1, 8, MAX_BATCH_SIZE)
     builder_optimisation_level: int = 3
@@ -53,16 +55,6 @@ class Options:
                 )
         tensorrt.refuse_other_batch(self.batch)
         tensorrt.refuse_other_level(self.builder_optimisation_level)
-
-    @property
-    def graph_precision(self) -> str:
-        """The module is cast, not its graph."""
-        return "f32"
-
-    @property
-    def engine_file(self) -> str:
-        """Name of the engine in a version folder."""
-        return PLAN_FILE
 
 
 def build(source: Source, folder: Path, options: Options) -> Built:

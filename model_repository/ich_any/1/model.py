@@ -9,10 +9,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import openvino
 import triton_python_backend_utils as pb_utils
 
+from ichcore.unjudged import nothing_from_outputs, with_unsound_hu_marked
 from ichcore.wire import build_record_file
 
 
@@ -20,9 +20,7 @@ class TritonPythonModel:
     """Requests are run one by one, so a slice's score never depends on who else is asking.
 
     A slice that cannot be judged gets NaN in the first output (a member's LOGIT, the fused
-    engine's SCORE), and the next step refuses it. An engine answers with no error of its own:
-    where two steps of an ensemble fail on one request, Triton 2.51 was seen to answer nobody any
-    more.
+    engine's SCORE), and the next step refuses it.
     """
 
     def initialize(self, args: dict[str, str]) -> None:
@@ -52,13 +50,10 @@ class TritonPythonModel:
             tensors = {output["name"]: results[output["name"]] for output in self._outputs}
         except RuntimeError as error:
             pb_utils.Logger.log_error(f"OpenVINO could not run HU {hu.shape}: {error}")
-            tensors = {output["name"]: _nothing(len(hu), output) for output in self._outputs}
-        # The windows clip NaN and infinity to air or bone, and a plausible score comes of it.
-        finite = np.isfinite(hu).all(axis=(1, 2, 3))[:, None]
-        first = self._outputs[0]["name"]
-        tensors[first] = np.where(finite, tensors[first], np.float32(np.nan))
+            tensors = nothing_from_outputs(self._outputs, len(hu))
+        answers = with_unsound_hu_marked(tensors, hu)
         return pb_utils.InferenceResponse(
-            [pb_utils.Tensor(name, values) for name, values in tensors.items()]
+            [pb_utils.Tensor(name, values) for name, values in answers.items()]
         )
 
 
@@ -67,9 +62,3 @@ def _proven(graph: Path, precision: str) -> bool:
     record = json.loads(graph.with_name(build_record_file(graph.name)).read_text())
     served = record.get("served", {}).get(f"openvino {precision}", {})
     return bool(served.get("parity", {}).get("engine") == "passed")
-
-
-def _nothing(slices: int, output: dict[str, Any]) -> Any:
-    """NaN in the type and shape of an output."""
-    dtype = pb_utils.triton_string_to_numpy(output["data_type"])
-    return np.full((slices, *map(int, output["dims"])), np.nan, dtype=dtype)

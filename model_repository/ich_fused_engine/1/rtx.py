@@ -14,6 +14,8 @@ import tensorrt_rtx
 import triton_python_backend_utils as pb_utils
 from cuda.bindings import runtime as cuda
 
+from ichcore.unjudged import nothing_from_outputs, with_unsound_hu_marked
+
 ENGINE_FILE = "model.rtx"
 NUMPY_TYPES = {tensorrt_rtx.DataType.HALF: np.float16, tensorrt_rtx.DataType.FLOAT: np.float32}
 
@@ -66,13 +68,10 @@ class TritonPythonModel:
             tensors = self._run(np.ascontiguousarray(hu))
         except (CudaError, KeyError, ValueError) as error:
             pb_utils.Logger.log_error(f"TensorRT-RTX could not run HU {hu.shape}: {error}")
-            tensors = {output["name"]: _nothing(len(hu), output) for output in self._outputs}
-        # The windows clip NaN and infinity to air or bone, and a plausible score comes of it.
-        finite = np.isfinite(hu).all(axis=(1, 2, 3))[:, None]
-        first = self._outputs[0]["name"]
-        tensors[first] = np.where(finite, tensors[first], np.float32(np.nan))
+            tensors = nothing_from_outputs(self._outputs, len(hu))
+        answers = with_unsound_hu_marked(tensors, hu)
         return pb_utils.InferenceResponse(
-            [pb_utils.Tensor(name, values) for name, values in tensors.items()]
+            [pb_utils.Tensor(name, values) for name, values in answers.items()]
         )
 
     def _run(self, hu: Any) -> dict[str, Any]:
@@ -118,9 +117,3 @@ def _checked(answer: tuple[Any, ...]) -> tuple[Any, ...]:
     if status != cuda.cudaError_t.cudaSuccess:
         raise CudaError(f"the CUDA runtime says {status.name}")
     return tuple(values)
-
-
-def _nothing(slices: int, output: dict[str, Any]) -> Any:
-    """NaN in the type and shape of an output."""
-    dtype = pb_utils.triton_string_to_numpy(output["data_type"])
-    return np.full((slices, *map(int, output["dims"])), np.nan, dtype=dtype)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ichcore import spec_from_json, study_from_slices
 from ichcore.wire import SPEC_FILE
+from ichexport.engines import tensors_from_runner
 from ichexport.files import written_whole
 from ichexport.manifest import sha256_from_file
 from ichexport.parity import torch_from_member
@@ -55,8 +56,7 @@ def slice_logits(weights: Path, series: Iterable[LabelledSeries]) -> Iterator[ND
     runner = torch_from_member(member)
     for one in series:
         hu = items_hu(one, member.options.grid.slices_per_item)
-        parts = [runner(hu[at : at + _CHUNK])["LOGIT"] for at in range(0, len(hu), _CHUNK)]
-        yield np.concatenate(parts)[:, 0].astype(np.float64)
+        yield tensors_from_runner(runner, hu, _CHUNK)["LOGIT"][:, 0].astype(np.float64)
 
 
 def ensemble_scores(
