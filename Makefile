@@ -5,14 +5,10 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.12 python3.11,$(shell \
   $(name) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $(name))) python3)
 VENV := .venv
 
-# Training after OpenVINO has run in the same process ended in a segmentation fault (torch 2.14,
-# OpenVINO 2026.4), so tests that train have a process of their own.
-LEARNING := $(wildcard tests/benchmarks/test_training.py tests/benchmarks/test_grids.py \
-  tests/training/fit tests/training/reproduce)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
-.PHONY: demo test check lint types tests clean
+.PHONY: demo test check lint types clean
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
@@ -31,9 +27,7 @@ demo: $(STAMP)-local ## judge the phantom study in examples/ on a real Triton se
 	$(BIN)/ichclient infer examples/phantom-sdh --out demo
 
 test: $(STAMP)-dev ## every test, on real Triton
-	$(BIN)/python -m pytest -q --ignore tests/training $(addprefix --ignore ,$(filter tests/benchmarks/%,$(LEARNING)))
-	$(BIN)/python -m pytest -q $(LEARNING)
-	$(BIN)/python -m pytest -q tests/training $(addprefix --ignore ,$(LEARNING))
+	$(BIN)/python -m pytest -q
 
 lint: $(STAMP)-dev
 	$(BIN)/ruff check .

@@ -28,7 +28,7 @@ from ichcore import (
     slices_from_combined,
     study_from_slices,
 )
-from ichexport.engines import Runner, openvino_from_onnx
+from ichexport.engines import Runner, openvino_from_onnx, openvino_has_bf16
 from ichexport.golden import combined_from_runners
 from ichexport.repository import spec_of_repository
 from ichexport.targets import ONNX_FILE
@@ -92,10 +92,7 @@ def hu_study_from_path(path: Path, grid: Grid) -> HUStudy:
 
 def precision_of_processor() -> str:
     """The precision that the served members choose here: `bf16` or `f32`."""
-    import openvino
-
-    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return "bf16" if "BF16" in capabilities else "f32"
+    return "bf16" if openvino_has_bf16() else "f32"
 
 
 def in_process_from_repository(repository: Path) -> InProcess:

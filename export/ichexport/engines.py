@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,15 @@ def openvino_has_bf16() -> bool:
     return "BF16" in _openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
+@functools.cache
 def _openvino_core() -> Any:
+    """One for the life of the process: its plugin must never be unloaded.
+
+    The processor's plugin gives the thread that loads it a signal stack of its own. Unloaded by
+    another thread (the last engine freed there), it leaves the first with a stack that is gone,
+    and the next signal with a handler, Ctrl-C or a child's end, ends the process in a
+    segmentation fault (seen with OpenVINO 2026.4).
+    """
     try:
         import openvino
     except ImportError as error:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ichcore import EnsembleSpec, SliceScores
 from ichcore.wire import provenance_from_hashes
-from ichexport.engines import Runner, onnxruntime_from_onnx
+from ichexport.engines import Runner, onnxruntime_from_onnx, openvino_has_bf16
 
 if TYPE_CHECKING:
     from ichclient.process import RunningServer
@@ -105,10 +105,7 @@ def runners(bundle: Path, released_spec: EnsembleSpec) -> dict[str, Runner]:
 @pytest.fixture(scope="session")
 def score_tolerance() -> float:
     """What the members' OpenVINO may differ from f32: it computes in bf16 where it can."""
-    import openvino
-
-    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return 0.02 if "BF16" in capabilities else 1e-3
+    return 0.02 if openvino_has_bf16() else 1e-3
 
 
 @pytest.fixture(scope="session")
