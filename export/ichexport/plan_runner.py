@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,11 +56,11 @@ def launcher_from_plan(library: Library, path: Path, *, host_code: bool = False)
     gpu_here()
     import torch
 
-    engine = _engine(library, path, host_code)
-    context = engine.create_execution_context()
-    outputs = _outputs(library.module, engine)
+    loaded = _loaded(library, path, host_code)
+    context = loaded.engine.create_execution_context()
+    outputs = _outputs(library.module, loaded.engine)
 
-    def launch(hu: Any) -> dict[str, Any]:
+    def launch(hu: Any, loaded: _Loaded = loaded) -> dict[str, Any]:
         context.set_input_shape("HU", tuple(hu.shape))
         context.set_tensor_address("HU", hu.data_ptr())
         made = {}
@@ -84,19 +84,27 @@ def layers_from_plan(library: Library, path: Path, *, host_code: bool = False) -
     Empty where the inspector tells no types; raises `CannotRunHere` without a GPU.
     """
     gpu_here()
-    engine = _engine(library, path, host_code)
+    loaded = _loaded(library, path, host_code)
     form = library.module.LayerInformationFormat.JSON
-    return layers_from_inspector(engine.create_engine_inspector().get_engine_information(form))
+    inspector = loaded.engine.create_engine_inspector()
+    return layers_from_inspector(inspector.get_engine_information(form))
 
 
-def _engine(library: Library, path: Path, host_code: bool) -> Any:
+class _Loaded(NamedTuple):
+    """A runtime must outlive its engines, and an engine its contexts; so they stay together."""
+
+    runtime: Any
+    engine: Any
+
+
+def _loaded(library: Library, path: Path, host_code: bool) -> _Loaded:
     library.log.told()  # of an earlier engine
     runtime = library.module.Runtime(library.log)
     runtime.engine_host_code_allowed = host_code
     engine = runtime.deserialize_cuda_engine(path.read_bytes())
     if engine is None:
         raise IchExportError(f"{library.name} cannot load {path.name}: {library.log.told()}")
-    return engine
+    return _Loaded(runtime, engine)
 
 
 def _outputs(module: Any, engine: Any) -> Mapping[str, Any]:
