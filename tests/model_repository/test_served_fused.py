@@ -31,7 +31,7 @@ def real_hu(head_ct_ge: Path, released_spec: EnsembleSpec) -> HU:
     """Eight slices of a human head on the grid, read as the client reads them."""
     from ichclient.hounsfield import hu_slices_from_series
     from ichclient.infer import study_from_path
-    from ichclient.stream import items_from_slices
+    from ichcore.items import items_from_slices
 
     slices = hu_slices_from_series(study_from_path(head_ct_ge).series)
     return np.stack([item.hu for item in items_from_slices(slices, released_spec.grid)])[4:20:2]
