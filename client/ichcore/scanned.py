@@ -59,7 +59,8 @@ class ScannedSeries:
             if values.shape != shape:
                 raise ContractError(f"{name} has shape {values.shape}; expected {shape}.")
             _refuse_non_finite(name, values)
-        _refuse_non_finite("HU", self.hu)
+        for plane in self.hu:  # slice by slice: a series is large
+            _refuse_non_finite("HU", plane)
         rises = np.diff(self.position_mm) > 0
         if not rises.all():
             at = int(np.argmin(rises)) + 1

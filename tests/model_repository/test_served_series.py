@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -134,6 +138,23 @@ def test_http_is_answered_by_the_unary_twin(served: RunningServer, phantom: Case
 def test_the_stream_says_no_more_than_was_asked_for(hear: Hear, phantom: Case) -> None:
     heard = hear(phantom.inputs, outputs=("SCORE", "STUDY_SCORE"))
     assert [set(answer) for answer in heard.answers] == [{"SCORE"}] * 3 + [{"STUDY_SCORE"}]
+
+
+def test_the_example_says_what_its_head_lines_say(served: RunningServer, checkout: Path) -> None:
+    script = checkout / "examples" / "series_call.py"
+    ran = subprocess.run(
+        [sys.executable, "-I", str(script), served.url], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    number = re.compile(r"\d+\.\d+")
+    _, _, promised = ast.get_docstring(ast.parse(script.read_text())).partition("8001\n\n")
+    lines = [line.strip() for line in promised.partition("\n\n")[0].splitlines()]
+    told = ran.stdout.splitlines()
+    assert [number.sub("#", line) for line in told] == [number.sub("#", line) for line in lines]
+    for line, wanted in zip(told, lines, strict=True):
+        for found, meant in zip(number.findall(line), number.findall(wanted), strict=True):
+            # bf16 and f32 differ by this much; a volume by a few pixels.
+            assert float(found) == pytest.approx(float(meant), abs=0.02, rel=0.02), line
 
 
 def _falling(inputs: Tensors) -> Tensors:
