@@ -259,3 +259,17 @@ def test_load_and_cancellation_leave_every_other_answer_whole(
     assert not any(thread.is_alive() for thread in threads)
     assert wrong == []
     assert hear(inputs).study["STUDY_SCORE"].tolist() == alone["STUDY_SCORE"].tolist()
+
+
+def test_a_server_for_one_study_does_without_the_series_models(
+    served: RunningServer, tmp_path: Path
+) -> None:
+    from ichclient.connect import ServerOptions, proven_server
+
+    log_path = tmp_path / "triton.log"
+    with proven_server(ServerOptions(log_path=log_path)):
+        pass
+    loaded = "successfully loaded '{}'"
+    assert loaded.format("ich_study") in log_path.read_text()
+    assert "ich_series" not in log_path.read_text()
+    assert loaded.format("ich_series") in served.log_path.read_text()
