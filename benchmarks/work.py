@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from benchmarks.errors import BlindProof, Disagreement
 from ichclient.hounsfield import hu_slices_from_series
 from ichclient.infer import study_from_path
-from ichclient.stream import items_from_slices
 from ichclient.transport import Transport
 from ichcore import (
     EnsembleSpec,
@@ -28,6 +27,7 @@ from ichcore import (
     slices_from_combined,
     study_from_slices,
 )
+from ichcore.items import items_from_slices
 from ichexport.engines import Runner, openvino_from_onnx, openvino_has_bf16
 from ichexport.golden import combined_from_runners
 from ichexport.repository import spec_of_repository

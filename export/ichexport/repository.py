@@ -20,6 +20,8 @@ from ichcore.wire import (
     FUSED_ENGINE_MODEL,
     FUSED_MODEL,
     PROVENANCE_MODEL,
+    SERIES_MODEL,
+    SERIES_UNARY_MODEL,
     SPEC_FILE,
     STUDY_MODEL,
     build_record_file,
@@ -65,6 +67,8 @@ def generated_files(spec: EnsembleSpec) -> dict[str, str]:
         COMBINE_MODEL: "combine.py",
         PROVENANCE_MODEL: "provenance.py",
         STUDY_MODEL: "study.py",
+        SERIES_MODEL: "series.py",
+        SERIES_UNARY_MODEL: "series.py",
     }
     for model, source in sources.items():
         texts[f"{model}/1/model.py"] = adapters.joinpath(source).read_text()
