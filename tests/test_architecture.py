@@ -75,6 +75,7 @@ FOREIGN = {
         "export/ichexport/combining.py",
         "export/ichexport/fused.py",
         "export/ichexport/graph.py",
+        "export/ichexport/inspection.py",
         "export/ichexport/merging.py",
         "export/ichexport/rounding.py",
         "export/ichexport/typed.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from ichcore.errors import IchError
 from ichexport.audit import PRECISIONS
 from ichexport.build_cli import NEVER_RUN, TARGETS, build_all, gpu_options
 from ichexport.cache import default_cache
+from ichexport.files import written_whole
+from ichexport.tables_cli import plain, tell_inspection, tell_proofs
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -132,7 +135,64 @@ def check(repository: Path, pin: Path | None) -> None:
     click.echo(f"{repository}: {spec.name} {spec.version} is whole and unchanged.")
 
 
+@main.command()
+@click.option(
+    "--target",
+    type=click.Choice(TARGETS),
+    help="Refuse, unless every engine that this target serves ran and agreed with torch.",
+)
+@click.option(
+    "--on-gpu",
+    is_flag=True,
+    help="Run the engines that were never run and note the outcome; never executed by the authors.",
+)
+@_REPOSITORY
+@_PIN
+@_one_sentence
+def verify(repository: Path, pin: Path | None, target: str | None, on_gpu: bool) -> None:
+    """Hash everything again, hold every engine against its record, and list what was proven.
+
+    Production serves `tensorrt`: `--target tensorrt` ends with code 8 and names the engines that
+    were never run. `--on-gpu` runs them where their GPU is, and writes `passed` into the records
+    of those that agree with torch.
+    """
+    from ichexport.repository import spec_of_repository
+    from ichexport.verify import prove_not_run, refuse_unproven, verify_repository
+
+    proofs = verify_repository(repository, pin)
+    spec = spec_of_repository(repository)
+    if on_gpu:
+        say = functools.partial(click.echo, err=True)
+        _report(repository, prove_not_run(repository, spec, say), pin)
+        proofs = verify_repository(repository, pin)
+    tell_proofs(proofs)
+    if target is not None:
+        refuse_unproven(proofs, spec, target, 1)
+    click.echo(f"{repository}: {spec.name} {spec.version}, every file and engine as recorded.")
+
+
+@main.command()
+@click.argument("engine_or_model")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@_REPOSITORY
+@_one_sentence
+def inspect(engine_or_model: str, as_json: bool, repository: Path) -> None:
+    """Show layers, precision, size, memory, inputs and outputs of an ENGINE_OR_MODEL.
+
+    A graph is read itself. A plan is read where a GPU can, which its authors never saw; elsewhere
+    the record of its build is told.
+    """
+    from ichexport.inspection import engines_named, inspection_of
+
+    found = [inspection_of(engine) for engine in engines_named(repository, engine_or_model)]
+    if as_json:
+        click.echo(json.dumps([plain(each) for each in found], indent=2, default=str))
+        return
+    for each in found:
+        tell_inspection(each)
+
+
 def _report(repository: Path, digest: str, pin: Path | None) -> None:
     if pin is not None:
-        pin.write_text(f"{digest}\n")
+        written_whole(pin, f"{digest}\n".encode())
     click.echo(f"{repository}: manifest {digest}")

@@ -23,3 +23,25 @@ def manifest_from_repository(repository: Path) -> str:
     return "".join(
         f"{sha256_from_file(path)}  {path.relative_to(repository).as_posix()}\n" for path in files
     )
+
+
+def altered_files(repository: Path) -> list[str]:
+    """Every file that is altered, missing or not listed, in words and sorted by path."""
+    listed, told = {}, {}
+    text = (repository / MANIFEST_FILE).read_text(errors="replace")
+    for number, line in enumerate(text.splitlines(), start=1):
+        digest, separator, path = line.partition("  ")
+        if separator:
+            listed[path] = digest
+        else:
+            told[MANIFEST_FILE] = f"{MANIFEST_FILE} cannot be read at line {number}"
+    lines = manifest_from_repository(repository).splitlines()
+    present = {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
+    for path in listed.keys() | present.keys():
+        if path not in present:
+            told[path] = f"{path} is missing"
+        elif path not in listed:
+            told[path] = f"{path} is not listed"
+        elif present[path] != listed[path]:
+            told[path] = f"{path} is altered"
+    return [told[path] for path in sorted(told)]
