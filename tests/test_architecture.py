@@ -53,6 +53,7 @@ FOREIGN = {
     "google": [
         "client/ichclient/transport.py",
         "export/ichexport/configs.py",
+        "export/ichexport/version_configs.py",
         "export/ichexport/fused.py",  # here and below: the error of an ONNX file that is none
         "export/ichexport/graph.py",
         "export/ichexport/merging.py",
@@ -143,6 +144,7 @@ FOREIGN = {
     "tritonclient": [
         "client/ichclient/transport.py",
         "export/ichexport/configs.py",  # protobuf classes of config.pbtxt, no client
+        "export/ichexport/version_configs.py",
     ],
 }
 

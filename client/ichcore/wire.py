@@ -19,6 +19,8 @@ FUSED_MODEL = "ich_fused"
 FUSED_ENGINE_MODEL = "ich_fused_engine"
 PROVENANCE_MODEL = "ich_provenance"
 STUDY_MODEL = "ich_study"
+CANARY_MODEL = "ich_canary"
+"""`ich_ensemble` of the candidate, beside it and with the same tensors, while there is one."""
 MAX_BATCH_SIZE = 64
 """Slices that one request may carry."""
 

@@ -33,6 +33,10 @@ _PIN = click.option(
 )
 
 
+_SAY = functools.partial(click.echo, err=True)
+"""Progress, on the standard error."""
+
+
 def _one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
     """End a named failure with its sentence and exit code instead of a traceback."""
 
@@ -58,18 +62,23 @@ def main() -> None:
 
 @main.command()
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--candidate", is_flag=True, help="Put it beside the version that is served.")
 @_REPOSITORY
 @_PIN
 @_one_sentence
-def release(run: Path, repository: Path, pin: Path | None) -> None:
+def release(run: Path, candidate: bool, repository: Path, pin: Path | None) -> None:
     """Turn a training RUN (weights, spec, golden slices) into the repository.
 
     Every graph is compared with its weights in torch, ONNX Runtime and OpenVINO; the old
-    repository is replaced only when all of them agree.
+    repository is replaced, or the candidate put beside what is served, only when all agree.
     """
+    from ichexport.promotion import release_candidate
     from ichexport.release import repository_from_run
 
-    digest = repository_from_run(run, repository, lambda step: click.echo(step, err=True))
+    if candidate:
+        digest = release_candidate(run, repository, pin, _SAY)
+    else:
+        digest = repository_from_run(run, repository, _SAY)
     _report(repository, digest, pin)
 
 
@@ -86,6 +95,11 @@ def release(run: Path, repository: Path, pin: Path | None) -> None:
 @click.option("--calibration", type=_FILE, help="Studies to calibrate on; those of --slices.")
 @click.option("--cache", type=_FOLDER, help="Folder of engines that were built before.")
 @click.option("--no-cache", is_flag=True, help="Build anew, and keep nothing.")
+@click.option(
+    "--candidate",
+    is_flag=True,
+    help="Build in the candidate, a copy of the version that is served if there is none.",
+)
 @gpu_options
 @_REPOSITORY
 @_PIN
@@ -97,6 +111,7 @@ def build(
     calibration: Path | None,
     cache: Path | None,
     no_cache: bool,
+    candidate: bool,
     repository: Path,
     pin: Path | None,
     **given: Any,
@@ -107,7 +122,16 @@ def build(
     it cannot run on this machine, its graph is compared instead and the record says so.
     """
     folder = None if no_cache else cache or default_cache()
-    digest = build_all(repository, target, models, slices, calibration, folder, given)
+
+    def build_in(place: Path) -> str:
+        return build_all(place, target, models, slices, calibration, folder, given)
+
+    if candidate:
+        from ichexport.promotion import build_candidate
+
+        digest = build_candidate(repository, pin, build_in)
+    else:
+        digest = build_in(repository)
     _report(repository, digest, pin)
 
 
@@ -158,17 +182,51 @@ def verify(repository: Path, pin: Path | None, target: str | None, on_gpu: bool)
     """
     from ichexport.repository import spec_of_repository
     from ichexport.verify import prove_not_run, refuse_unproven, verify_repository
+    from ichexport.versions import versions_of
 
     proofs = verify_repository(repository, pin)
     spec = spec_of_repository(repository)
     if on_gpu:
-        say = functools.partial(click.echo, err=True)
-        _report(repository, prove_not_run(repository, spec, say), pin)
+        _report(repository, prove_not_run(repository, spec, _SAY), pin)
         proofs = verify_repository(repository, pin)
     tell_proofs(proofs)
     if target is not None:
-        refuse_unproven(proofs, spec, target, 1)
+        refuse_unproven(proofs, spec, target, versions_of(repository).current)
     click.echo(f"{repository}: {spec.name} {spec.version}, every file and engine as recorded.")
+
+
+@main.command()
+@_REPOSITORY
+@_PIN
+@_one_sentence
+def promote(repository: Path, pin: Path | None) -> None:
+    """Serve the candidate, if it is whole and its engines agree with its weights.
+
+    Every engine that can run here is run on the candidate's golden slices and compared with
+    torch; a candidate that is proven for less than the version before it, or holds a plan that
+    never ran, is refused. Servers that run serve it when they are started again.
+    """
+    from ichexport.promotion import promote as promoted
+
+    _report(repository, promoted(repository, pin, _SAY), pin)
+    _tell_versions(repository)
+
+
+@main.command()
+@click.option("--candidate", is_flag=True, help="Remove the candidate instead; nothing else moves.")
+@_REPOSITORY
+@_PIN
+@_one_sentence
+def rollback(candidate: bool, repository: Path, pin: Path | None) -> None:
+    """Serve the version that was served before; a second rollback undoes the first.
+
+    Needs no file of the version that is left: it is removed if a file of it was altered.
+    """
+    from ichexport.promotion import roll_back, withdraw
+
+    digest = withdraw(repository, pin) if candidate else roll_back(repository, _SAY)
+    _report(repository, digest, pin)
+    _tell_versions(repository)
 
 
 @main.command()
@@ -190,6 +248,16 @@ def inspect(engine_or_model: str, as_json: bool, repository: Path) -> None:
         return
     for each in found:
         tell_inspection(each)
+
+
+def _tell_versions(repository: Path) -> None:
+    from ichexport.versions import versions_of
+
+    versions = versions_of(repository)
+    click.echo(
+        f"Version {versions.current} is served; before it {versions.former or 'none'}, candidate "
+        f"{versions.candidate or 'none'}. Start the servers again."
+    )
 
 
 def _report(repository: Path, digest: str, pin: Path | None) -> None:

@@ -25,23 +25,24 @@ def manifest_from_repository(repository: Path) -> str:
     )
 
 
-def altered_files(repository: Path) -> list[str]:
-    """Every file that is altered, missing or not listed, in words and sorted by path."""
+def altered_files(repository: Path) -> dict[str, str]:
+    """What is wrong with every file that is altered, missing or not listed, sorted by path."""
     listed, told = {}, {}
-    text = (repository / MANIFEST_FILE).read_text(errors="replace")
+    manifest = repository / MANIFEST_FILE
+    text = manifest.read_text(errors="replace") if manifest.is_file() else ""
     for number, line in enumerate(text.splitlines(), start=1):
         digest, separator, path = line.partition("  ")
         if separator:
             listed[path] = digest
         else:
-            told[MANIFEST_FILE] = f"{MANIFEST_FILE} cannot be read at line {number}"
+            told[MANIFEST_FILE] = f"cannot be read at line {number}"
     lines = manifest_from_repository(repository).splitlines()
     present = {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
     for path in listed.keys() | present.keys():
         if path not in present:
-            told[path] = f"{path} is missing"
+            told[path] = "is missing"
         elif path not in listed:
-            told[path] = f"{path} is not listed"
+            told[path] = "is not listed"
         elif present[path] != listed[path]:
-            told[path] = f"{path} is altered"
-    return [told[path] for path in sorted(told)]
+            told[path] = "is altered"
+    return dict(sorted(told.items()))

@@ -27,7 +27,7 @@ GOLDEN_HU_FILE = "golden_hu.npy"
 
 
 def repository_from_run(
-    run: Path, repository: Path, progress: Callable[[str], None] = lambda step: None
+    run: Path, repository: Path, progress: Callable[[str], object] = lambda step: None
 ) -> str:
     """Release `run` (weights, ensemble.json, golden_hu.npy) as `repository`.
 

@@ -6,7 +6,7 @@ manifest and its pin first, and every engine, of whatever target, against its re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,12 @@ from ichexport.proofs import (
     record_of,
     refuse_other_engine,
 )
-from ichexport.repository import check_repository, write_manifest
+from ichexport.repository import (
+    check_repository,
+    spec_of_repository,
+    write_manifest,
+)
+from ichexport.versions import VERSIONS_FILE, golden_file, versions_of
 
 
 def verify_repository(repository: Path, pin: Path | None = None) -> tuple[Proof, ...]:
@@ -36,9 +41,10 @@ def verify_repository(repository: Path, pin: Path | None = None) -> tuple[Proof,
     _refuse_altered(repository, pin)
     for engine in engines_of(repository):
         refuse_other_engine(engine)
-    spec = check_repository(repository, pin)
+    check_repository(repository, pin)
+    specs = {n: spec_of_repository(repository, n) for n in versions_of(repository).kept}
     for engine in engines_of(repository):
-        _refuse_other_weights(engine, spec)
+        _refuse_other_weights(engine, specs)
     return proofs_of(repository)
 
 
@@ -70,7 +76,6 @@ def prove_not_run(
     """
     from ichexport.engine import reference_from_repository
     from ichexport.entry import write_record
-    from ichexport.golden import GOLDEN_FILE
     from ichexport.release import changed_whole
     from ichexport.rerun import parity_from_run, rerun
     from ichexport.routes.route import CannotRunHere
@@ -88,7 +93,7 @@ def prove_not_run(
                     say(f"{proof.name}: still not run, {error}")
                     continue
                 if reference is None:
-                    studies = studies_from_file(fresh / GOLDEN_FILE, spec)
+                    studies = studies_from_file(golden_file(fresh), spec)
                     reference = reference_from_repository(fresh, spec, studies)
                 parity = parity_from_run(reference, proof, runner)
                 write_record(engine, {**record_of(engine), "parity": parity})
@@ -114,15 +119,20 @@ def _refuse_altered(repository: Path, pin: Path | None) -> None:
         )
 
 
-def _listed(altered: Sequence[str]) -> str:
+def _listed(altered: Mapping[str, str]) -> str:
     """A few of them, and how many there are."""
     more = len(altered) - 3
-    return ", ".join(altered[:3]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(f"{path} {what}" for path, what in [*altered.items()][:3]) + (
+        f" and {more} more" if more > 0 else ""
+    )
 
 
-def _refuse_other_weights(engine: Path, spec: EnsembleSpec) -> None:
-    """Hold the weights that a record names against the spec's."""
+def _refuse_other_weights(engine: Path, specs: Mapping[int, EnsembleSpec]) -> None:
+    """Hold the weights that a record names against those of its version's spec."""
     model, named = engine.parents[1].name, record_of(engine).get("weights_sha256")
+    spec = specs.get(int(engine.parent.name))
+    if spec is None:
+        raise DriftError(f"{engine} is of no version that {VERSIONS_FILE} names; remove it.")
     wanted: Any = [member.weights_sha256 for member in spec.members]
     if model != FUSED_ENGINE_MODEL:
         wanted = next((m.weights_sha256 for m in spec.members if m.name == model), None)
