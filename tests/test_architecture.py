@@ -53,6 +53,7 @@ FOREIGN = {
     "google": [
         "client/ichclient/transport.py",
         "export/ichexport/configs.py",
+        "export/ichexport/version_configs.py",
         "export/ichexport/fused.py",  # here and below: the error of an ONNX file that is none
         "export/ichexport/graph.py",
         "export/ichexport/merging.py",
@@ -75,6 +76,7 @@ FOREIGN = {
         "export/ichexport/combining.py",
         "export/ichexport/fused.py",
         "export/ichexport/graph.py",
+        "export/ichexport/inspection.py",
         "export/ichexport/merging.py",
         "export/ichexport/rounding.py",
         "export/ichexport/typed.py",
@@ -142,6 +144,7 @@ FOREIGN = {
     "tritonclient": [
         "client/ichclient/transport.py",
         "export/ichexport/configs.py",  # protobuf classes of config.pbtxt, no client
+        "export/ichexport/version_configs.py",
     ],
 }
 

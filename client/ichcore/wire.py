@@ -21,6 +21,8 @@ PROVENANCE_MODEL = "ich_provenance"
 STUDY_MODEL = "ich_study"
 SERIES_MODEL = "ich_series"
 SERIES_UNARY_MODEL = "ich_series_unary"
+CANARY_MODEL = "ich_canary"
+"""`ich_ensemble` of the candidate, beside it and with the same tensors, while there is one."""
 MAX_BATCH_SIZE = 64
 """Slices that one request may carry."""
 

@@ -33,11 +33,13 @@ from ichexport.entry import (
     scratch_in,
 )
 from ichexport.errors import ParityError
-from ichexport.gate import Reference, combined_from_engine
+from ichexport.gate import Reference
 from ichexport.graph import member_from_graph
 from ichexport.manifest import sha256_from_file
 from ichexport.members import Member
 from ichexport.parity import torch_from_member
+from ichexport.proofs import NOT_RUN, PASSED, REFUSED
+from ichexport.rerun import combined_with
 from ichexport.rounding import rounding_graph
 from ichexport.routes import ROUTES
 from ichexport.routes.route import Built, CannotRunHere, Route, RouteOptions, Source
@@ -68,8 +70,14 @@ def workshop_from_repository(
     command: str,
 ) -> Workshop:
     """Run every member in torch on `studies`, which all builds are compared with."""
+    reference = reference_from_repository(repository, spec, studies)
+    return Workshop(repository, reference, calibration, cache, command)
+
+
+def reference_from_repository(repository: Path, spec: EnsembleSpec, studies: Studies) -> Reference:
+    """Run every member of a repository in torch on `studies`."""
     runners = {name: torch_from_member(member_of(repository, name)) for name in spec.member_names}
-    return Workshop(repository, Reference(runners, spec, studies), calibration, cache, command)
+    return Reference(runners, spec, studies)
 
 
 def prove_served(
@@ -93,7 +101,7 @@ def prove_served(
                 if precision == "f32":
                     raise
                 say(f"{name}: not served in {precision}. {error}")
-                refusal = {"parity": {"engine": "refused", "why_not": str(error)}}
+                refusal = {"parity": {"engine": REFUSED, "why_not": str(error)}}
                 note_served(graph_of(repository, name), f"{target} {precision}", refusal)
 
 
@@ -128,7 +136,7 @@ def build_engine(
         "cache_key": key,
         "parity": _parity(workshop, model, graph, built, route, options),
     }
-    compared = "" if record["parity"]["engine"] == "passed" else "; only its graph was compared"
+    compared = "" if record["parity"]["engine"] == PASSED else "; only its graph was compared"
     say(f"{model}: {options.target} in {options.precision}, {_in_words(built.layers)}{compared}")
     return Proven(model, built.engine, options.engine_file, record)
 
@@ -206,18 +214,14 @@ def _parity(
     options: RouteOptions,
 ) -> dict[str, Any]:
     """The ensemble with the engine in it; the graph in its place where the engine cannot run."""
-    reference = workshop.reference
     try:
         runner, compared, why_not = route.run(built.engine, options), "engine", ""
     except CannotRunHere as error:
         runner, compared, why_not = _rounding(graph), "graph", str(error)
-    if model in reference.spec.member_names:
-        combined = reference.with_member(model, runner)
-    else:
-        combined = combined_from_engine(runner, reference.studies.hu)
-    found = reference.difference(combined, options.precision)
+    combined = combined_with(workshop.reference, model, runner)
+    found = workshop.reference.difference(combined, options.precision)
     return {
-        "engine": "passed" if compared == "engine" else "not_run",
+        "engine": PASSED if compared == "engine" else NOT_RUN,
         "why_not": why_not,
         "compared": compared,
         "difference": found.as_record(),

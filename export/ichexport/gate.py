@@ -156,6 +156,6 @@ def _refuse(found: Difference) -> None:
     ]
     if over:
         raise ParityError(
-            f"With this engine the ensemble changes {', '.join(over)}. It was not placed in the "
-            "repository; build with a higher precision."
+            f"With this engine the ensemble changes {', '.join(over)}. It is refused; build with a "
+            "higher precision."
         )

@@ -99,6 +99,16 @@ def test_queues_are_bounded_in_production_and_never_on_the_old_server(
     policy = configs[f"{model}/{PRODUCTION.path}"].dynamic_batching.default_queue_policy
     assert policy.max_queue_size == 256
     assert policy.timeout_action == policy.REJECT
+    batching = configs[f"{model}/{PRODUCTION.path}"].dynamic_batching
+    assert (batching.priority_levels, batching.default_priority_level) == (3, 2)
+    waits = {
+        number: (policy.max_queue_size, policy.default_timeout_microseconds // 1_000_000)
+        for number, policy in batching.priority_queue_policy.items()
+    }
+    assert waits == {1: (256, 60), 2: (256, 60), 3: (64, 600)}
+    # Triton lets a request shorten its wait only where the level has one.
+    assert all(policy.allow_timeout_override for policy in batching.priority_queue_policy.values())
+    assert batching.default_queue_policy == batching.priority_queue_policy[2]
     # A refused request inside an ensemble ends Triton 2.51.
     assert not configs[f"{model}/{CPU.path}"].HasField("dynamic_batching")
 
@@ -107,8 +117,24 @@ def test_queues_are_bounded_in_production_and_never_on_the_old_server(
 def test_members_are_warmed_with_real_shapes(configs: dict[str, Any], target: Any) -> None:
     for member in MEMBERS:
         warmups = configs[f"{member}/{target.path}"].model_warmup
-        assert [warmup.batch_size for warmup in warmups] == [1, 8]
+        sizes = [1, 2, 4, 8] if target == PRODUCTION else [1, 8]
+        assert [warmup.batch_size for warmup in warmups] == sizes
         assert all(list(warmup.inputs["HU"].dims) == [1, 256, 256] for warmup in warmups)
+
+
+@pytest.mark.parametrize("model", [*MEMBERS, "ich_fused_engine"])
+def test_every_captured_batch_size_is_warmed(configs: dict[str, Any], model: str) -> None:
+    config = configs[f"{model}/{PRODUCTION.path}"]
+    assert config.optimization.cuda.graphs
+    captured = {
+        graph.batch_size: list(graph.input["HU"].dim)
+        for graph in config.optimization.cuda.graph_spec
+    }
+    assert captured == {size: [1, 256, 256] for size in (1, 2, 4, 8)}
+    assert [*captured] == [warmup.batch_size for warmup in config.model_warmup]
+    # Only TensorRT has CUDA graphs.
+    others = [configs[f"{model}/{target.path}"] for target in TARGETS if target != PRODUCTION]
+    assert not any(other.optimization.cuda.graphs for other in others)
 
 
 def test_a_member_may_come_without_a_mask(configs: dict[str, Any]) -> None:
