@@ -72,16 +72,22 @@ FOREIGN = {
     "numpy": ["*"],
     "onnx": [
         "export/ichexport/audit.py",
+        "export/ichexport/calibrating.py",
         "export/ichexport/casting.py",
         "export/ichexport/combining.py",
         "export/ichexport/fused.py",
         "export/ichexport/graph.py",
         "export/ichexport/inspection.py",
         "export/ichexport/merging.py",
+        "export/ichexport/quantising.py",
+        "export/ichexport/quantising_unsigned.py",
         "export/ichexport/rounding.py",
         "export/ichexport/typed.py",
     ],
-    "onnxruntime": ["export/ichexport/engines.py"],
+    "onnxruntime": [
+        "export/ichexport/engines.py",
+        "export/ichexport/quantising_unsigned.py",
+    ],
     "openvino": [
         "export/ichexport/engines.py",
         "export/ichexport/adapters/member.py",

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ichcore import EnsembleSpec
 from ichcore.wire import FUSED_ENGINE_MODEL, MAX_BATCH_SIZE
-from ichexport.audit import refuse_other_precision
+from ichexport.audit import QUANTISED, layers_left_in_f32, refuse_other_precision
 from ichexport.cache import cached, keep, key_from_parts
 from ichexport.engines import Runner, onnxruntime_from_onnx
 from ichexport.entry import (
@@ -132,6 +132,7 @@ def build_engine(
     refuse_other_precision(built.layers, options.precision, f"{model} ({built.read_from})")
     record = {
         **_facts(workshop, model, options, built),
+        **_calibrated(workshop, graph, options),
         "build_seconds": built.build_seconds,
         "cache_key": key,
         "parity": _parity(workshop, model, graph, built, route, options),
@@ -146,7 +147,7 @@ def _typed(workshop: Workshop, model: str, options: RouteOptions, scratch: Path)
     if options.graph_precision == "f32":
         return released
     path = scratch / f"{options.graph_precision}.onnx"
-    typed_graph(released, options.graph_precision, path, workshop.calibration.hu)
+    typed_graph(released, options.graph_precision, path, workshop.calibration.hu, options.target)
     return path
 
 
@@ -162,7 +163,7 @@ def _built(
     key = key_from_parts(
         {
             "graph": sha256_from_file(graph),
-            "calibration": hashlib.sha256(hu.tobytes()).hexdigest(),
+            "calibration": _sha256_from_hu(hu),
             "target": options.target,
             "options": asdict(options),
             "versions": _versions(options),
@@ -203,6 +204,21 @@ def _facts(workshop: Workshop, model: str, options: RouteOptions, built: Built) 
         "versions": _versions(options),
         "command": workshop.command,
     }
+
+
+def _calibrated(workshop: Workshop, graph: Path, options: RouteOptions) -> dict[str, Any]:
+    """What a quantised engine was calibrated on, and what it leaves in f32."""
+    if options.graph_precision not in QUANTISED:
+        return {}
+    hu = workshop.calibration.hu
+    return {
+        "calibration": {"slices": len(hu), "hu_sha256": _sha256_from_hu(hu)},
+        "left_in_f32": layers_left_in_f32(graph),
+    }
+
+
+def _sha256_from_hu(hu: NDArray[np.float16]) -> str:
+    return hashlib.sha256(hu.tobytes()).hexdigest()
 
 
 def _parity(
