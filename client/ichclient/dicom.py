@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import math
 import os
+import re
 import secrets
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -32,13 +33,14 @@ _PREAMBLE_BYTES = 128
 _MAGIC = b"DICM"
 # A pixel data element is at least its tag, VR and length, and a byte of pixels.
 _SHORTEST_PIXEL_ELEMENT = 13
+_FARTHEST_MM = 1e5
 _RUN_KEY = secrets.token_bytes(16)
 
 _TEXTS = (
     "SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID",
     "FrameOfReferenceUID", "Modality", "Manufacturer", "SeriesDescription",
     "PhotometricInterpretation", "ConvolutionKernel", "ContrastBolusAgent",
-    "BodyPartExamined", "PatientPosition", "RescaleType",
+    "BodyPartExamined", "PatientPosition", "RescaleType", "StudyDescription", "QualityControlImage",
 )  # fmt: skip
 _INTEGERS = (
     "SeriesNumber", "InstanceNumber", "AcquisitionNumber", "Rows", "Columns", "BitsAllocated",
@@ -47,8 +49,13 @@ _INTEGERS = (
 _COUNTS = ("NumberOfFrames", "SamplesPerPixel")
 _DECIMALS = ("SliceThickness", "WindowCenter", "RescaleSlope", "RescaleIntercept")
 _VECTORS = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
-_IDENTITY = ("PatientID", "IssuerOfPatientID")
-_TAGS = [*_TEXTS, *_INTEGERS, *_COUNTS, *_DECIMALS, *_VECTORS, *_IDENTITY, "ImageType"]
+_IDENTITY = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
+_TAGS = [
+    *_TEXTS, *_INTEGERS, *_COUNTS, *_DECIMALS, *_VECTORS, *_IDENTITY, "ImageType", "PatientAge",
+]  # fmt: skip
+# Anchored: a WATERS is no water phantom, and a DAILY no daily check.
+_PHANTOM_NAME = re.compile(r"(?:PHANTOM|CATPHAN|QA|QC|TEST[ ^_-]*PATIENT)(?![A-Z])")
+_AGE_UNITS_PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}
 
 
 def headers_from_path(path: Path) -> Scan:
@@ -185,11 +192,12 @@ def _header_from_dataset(
     integers = {name: value(name, _integer) for name in _INTEGERS}
     counts = {name: value(name, _integer) or 1 for name in _COUNTS}
     decimals = {name: value(name, _decimal) for name in _DECIMALS}
-    position = value("ImagePositionPatient", lambda raw: _floats(raw, 3))
-    orientation = value("ImageOrientationPatient", lambda raw: _floats(raw, 6))
+    position = value("ImagePositionPatient", lambda raw: _within_a_room(_floats(raw, 3)))
+    orientation = value("ImageOrientationPatient", lambda raw: _spanning(_floats(raw, 6)))
     spacing = value("PixelSpacing", lambda raw: _positive(_floats(raw, 2)))
     image_type = value("ImageType", lambda raw: tuple(part.upper() for part in _parts(raw)))
-    identity = "|".join(value(name, _text) or "" for name in _IDENTITY)
+    patient = {name: _folded(value(name, _text) or "") for name in _IDENTITY}
+    identity = "|".join(patient.values())
     return SliceHeader(
         path=file,
         relative_path=relative,
@@ -201,6 +209,11 @@ def _header_from_dataset(
             orientation[3], orientation[4], orientation[5],
         ),
         PixelSpacing=None if spacing is None else (spacing[0], spacing[1]),
+        age_years=value("PatientAge", _years),
+        identified=bool(patient["PatientID"]),
+        named_phantom=any(
+            _PHANTOM_NAME.match(patient[name]) for name in ("PatientID", "PatientName")
+        ),
         malformed=tuple(broken),
         patient_key=hashlib.blake2b(identity.encode(), key=_RUN_KEY, digest_size=8).hexdigest(),
         **texts, **integers, **counts, **decimals,  # type: ignore[arg-type]
@@ -221,6 +234,17 @@ def _parts(raw: object) -> tuple[str, ...]:
 
 def _text(raw: object) -> str:
     return " ".join(part for part in _parts(raw) if part)
+
+
+def _folded(text: str) -> str:
+    """A name without what two machines write differently: case, empty parts, blanks."""
+    return " ".join(text.upper().replace("^", " ").replace("=", " ").split())
+
+
+def _years(raw: object) -> float:
+    """An Age String (`045Y`, `018M`, `006W`, `003D`) in years."""
+    text = _text(raw)
+    return int(text[:-1]) / _AGE_UNITS_PER_YEAR[text[-1].upper()]
 
 
 def _decimal(raw: object) -> float:
@@ -247,6 +271,21 @@ def _floats(raw: object, count: int) -> tuple[float, ...]:
 def _positive(numbers: tuple[float, ...]) -> tuple[float, ...]:
     if min(numbers) <= 0:
         raise ValueError("a distance must be positive")
+    return numbers
+
+
+def _within_a_room(numbers: tuple[float, ...]) -> tuple[float, ...]:
+    if max(map(abs, numbers)) > _FARTHEST_MM:
+        raise ValueError("no scanner is that large")
+    return numbers
+
+
+def _spanning(numbers: tuple[float, ...]) -> tuple[float, ...]:
+    """Two directions that span a plane at all; how well they do is judged by a rule."""
+    lengths = math.hypot(*numbers[:3]), math.hypot(*numbers[3:])
+    along = sum(one * other for one, other in zip(numbers[:3], numbers[3:], strict=True))
+    if not all(0.5 < length < 2 for length in lengths) or abs(along) > 0.9 * math.prod(lengths):
+        raise ValueError("two directions of about unit length, not along each other, are needed")
     return numbers
 
 

@@ -44,10 +44,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Warning_:  # noqa: N801 - `Warning` is a builtin; the underscore keeps the domain's word
-    """Something that was fixed for certain or must be known beside a result."""
+    """Something that was fixed for certain or must be known beside a result.
+
+    `path` names the slice it is about, relative to the study; empty for a series.
+    """
 
     code: str
     sentence: str
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,10 @@ class SliceHeader:
 
     `PixelSpacing` is (row spacing, column spacing) in mm, as DICOM orders it: the distance
     between rows comes first. `pixel_offset` is the byte where the pixel data element begins
-    (0 in a deflated file, where no such place exists).
+    (0 in a deflated file, where no such place exists). `frame_index` counts the frames of an
+    enhanced image from 0 and is None for any other file. `identified` says whether PatientID is
+    filled, `named_phantom` whether it or PatientName begins with a word for a phantom; the words
+    themselves are not kept.
     """
 
     path: Path
@@ -95,9 +102,20 @@ class SliceHeader:
     RescaleType: str = ""
     PixelPaddingValue: int | None = None
     PixelPaddingRangeLimit: int | None = None
+    StudyDescription: str = ""
+    QualityControlImage: str = ""
+    age_years: float | None = None
+    identified: bool = True
+    named_phantom: bool = False
+    frame_index: int | None = None
     malformed: tuple[str, ...] = ()
     pixel_offset: int = 0
     patient_key: str = field(default="", repr=False)
+
+    @property
+    def frame_number(self) -> int | None:
+        """DICOM's ReferencedFrameNumber, counted from 1; None for a file of a single plane."""
+        return None if self.frame_index is None else self.frame_index + 1
 
     @property
     def is_ct_image(self) -> bool:
