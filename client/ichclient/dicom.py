@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ichclient.errors import NothingFound
 from ichclient.headers import CT_IMAGE_CLASSES, Fact, Scan, SliceHeader, Vector3, Verdict
+from ichclient.rules import DEFAULT_BOOK, RuleBook
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
@@ -58,7 +59,7 @@ _PHANTOM_NAME = re.compile(r"(?:PHANTOM|CATPHAN|QA|QC|TEST[ ^_-]*PATIENT)(?![A-Z
 _AGE_UNITS_PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}
 
 
-def headers_from_path(path: Path) -> Scan:
+def headers_from_path(path: Path, book: RuleBook = DEFAULT_BOOK) -> Scan:
     """Read the headers of all DICOM images under a file or folder, in order of their paths.
 
     Raises NothingFound where the path does not exist, holds no file, or holds no DICOM image.
@@ -72,7 +73,7 @@ def headers_from_path(path: Path) -> Scan:
     base = root if root.is_dir() else root.parent
     found = tuple(_read(file, file.relative_to(base).as_posix()) for file in files)
     headers = tuple(item for item in found if isinstance(item, SliceHeader))
-    skipped = tuple(item for item in found if isinstance(item, Verdict))
+    skipped = tuple(item for item in found if isinstance(item, Verdict) and book.holds(item.code))
     if not headers:
         raise NothingFound(_nothing_sentence(root, skipped))
     return Scan(root=base, headers=headers, skipped=skipped)

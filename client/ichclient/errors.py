@@ -37,10 +37,10 @@ class RefusedInput(IchClientError):
 
     exit_code = 4
 
-    def __init__(self, message: str, code: str = "refused") -> None:
-        """`code` is that of the rule that refused; messages name it in brackets too."""
-        super().__init__(message)
-        self.code = code
+    @property
+    def code(self) -> str:
+        """The code of the rule that refused, which ends the message in brackets."""
+        return str(self).rpartition("[")[2].rstrip("]") if str(self).endswith("]") else "refused"
 
 
 class BadRules(IchClientError):

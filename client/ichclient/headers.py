@@ -44,14 +44,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Warning_:  # noqa: N801 - `Warning` is a builtin; the underscore keeps the domain's word
-    """Something that was fixed for certain or must be known beside a result.
-
-    `path` names the slice it is about, relative to the study; empty for a series.
-    """
+    """Something that was fixed for certain or must be known beside a result."""
 
     code: str
     sentence: str
-    path: str = ""
 
 
 @dataclass(frozen=True)

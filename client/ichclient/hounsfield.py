@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ichclient.errors import RefusedInput
 from ichclient.geometry import canonical_orientation
 from ichclient.headers import SliceHeader, Warning_
+from ichclient.rules import DEFAULT_BOOK, RuleBook
 from ichclient.series import Series
 
 if TYPE_CHECKING:
@@ -93,7 +94,9 @@ def codecs() -> tuple[Codec, ...]:
     return tuple(Codec(name, uid, _decodes(uid), extra) for name, uid, extra in _SYNTAXES)
 
 
-def hu_slices_from_series(series: Series, workers: int = 2) -> Generator[HUSlice]:
+def hu_slices_from_series(
+    series: Series, workers: int = 2, book: RuleBook = DEFAULT_BOOK
+) -> Generator[HUSlice]:
     """Decode a series in order, a few slices ahead of whoever takes them.
 
     At most `workers` + 4 slices are decoded and not yet taken, so memory stays flat however long
@@ -104,10 +107,10 @@ def hu_slices_from_series(series: Series, workers: int = 2) -> Generator[HUSlice
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
     air = bone = False
-    for one in _in_order(series.slices, workers):
+    for one in _in_order(series.slices, workers, book):
         air, bone = air or one.air, bone or one.bone
         yield one
-    if not (air and bone):
+    if not (air and bone) and book.holds("implausible_hu"):
         absent = "air (below -900 HU)" if not air else "bone (above 200 HU)"
         raise RefusedInput(
             f"Series {series.identity.SeriesInstanceUID}: no slice holds {absent}, so its values "
@@ -151,7 +154,7 @@ def hu_from_header(header: SliceHeader) -> HUSlice:
     )
 
 
-def _in_order(headers: tuple[SliceHeader, ...], workers: int) -> Iterator[HUSlice]:
+def _in_order(headers: tuple[SliceHeader, ...], workers: int, book: RuleBook) -> Iterator[HUSlice]:
     """Decode on threads (codecs and numpy let go of the interpreter) with a bounded look-ahead."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="ichclient-decode")
     waiting: deque[Future[HUSlice]] = deque()
@@ -159,11 +162,23 @@ def _in_order(headers: tuple[SliceHeader, ...], workers: int) -> Iterator[HUSlic
         for header in headers:
             waiting.append(pool.submit(hu_from_header, header))
             if len(waiting) >= workers + _LOOK_AHEAD:
-                yield waiting.popleft().result()
+                yield from _ruled(waiting.popleft(), book)
         while waiting:
-            yield waiting.popleft().result()
+            yield from _ruled(waiting.popleft(), book)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _ruled(decoding: Future[HUSlice], book: RuleBook) -> Iterator[HUSlice]:
+    """A decoded slice with what the table of rules has to say of it; nothing else has an effect."""
+    try:
+        one = decoding.result()
+    except RefusedInput as refusal:
+        if book.holds(refusal.code):
+            raise
+        return
+    warnings = tuple(warning for warning in one.warnings if book.holds(warning.code))
+    yield one if warnings == one.warnings else replace(one, warnings=warnings)
 
 
 def _raw_pixels(header: SliceHeader) -> tuple[NDArray[Any], tuple[Warning_, ...]]:

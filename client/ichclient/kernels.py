@@ -25,7 +25,7 @@ class KernelFamily:
     def holds(self, manufacturer: str, kernel: str) -> bool:
         """Whether this family names the kernel of that manufacturer."""
         ours = self.vendor in manufacturer.upper()
-        return ours and re.fullmatch(self.pattern, kernel.upper()) is not None
+        return ours and re.fullmatch(self.pattern, kernel, re.IGNORECASE) is not None
 
 
 KERNEL_FAMILIES = (

@@ -119,10 +119,10 @@ def chosen_series(
         raise NothingFound(f"There is no CT here, only {found}. Give the folder of a CT study.")
     pool = tuple(candidates) if series_uid is None else _named(candidates, series_uid)
     for finding in book.found_in_study([item.stack for item in pool]):
-        raise RefusedInput(f"{finding.sentence} [{finding.code}]", finding.code)
+        raise RefusedInput(f"{finding.sentence} [{finding.code}]")
     rivals = _best_class(pool, series_uid)
     if not rivals:
-        raise RefusedInput(_refusal_sentence(pool), pool[0].verdict.code)
+        raise RefusedInput(_refusal_sentence(pool))
     ranked = ranked_stacks([item.stack for item in rivals], book.site)
     chosen = next(item for item in rivals if item.stack is ranked[0])
     considered = _told(candidates, chosen, ranked, series_uid, book)
@@ -193,8 +193,11 @@ def _told(
         if item is chosen:
             how = "named with --series" if series_uid else "the best of those accepted"
             facts = {**item.verdict.facts, "rank": 1}
-            told = f"Chosen: {how}. {item.verdict.sentence if item.passed else ''}".strip()
-            return replace(item.verdict, code=CHOSEN, sentence=told, facts=facts)
+            careful = book.found_in_stack(item.stack, "warn")
+            told = [f"Chosen: {how}.", *(each.sentence for each in careful)]
+            if item.passed:
+                told.insert(1, item.verdict.sentence)
+            return replace(item.verdict, code=CHOSEN, sentence=" ".join(told), facts=facts)
         if not item.accepted:
             return item.verdict
         if item.stack not in ranked:
@@ -256,7 +259,8 @@ def _named(candidates: Sequence[Candidate], series_uid: str) -> tuple[Candidate,
     if not pool:
         known = dict.fromkeys(item.SeriesInstanceUID for item in candidates)
         raise RefusedInput(
-            f"There is no series {series_uid} here. Choose with --series from: {', '.join(known)}."
+            f"There is no series {series_uid} here. Choose with --series from: {', '.join(known)}. "
+            "[unknown_series]"
         )
     return pool
 
