@@ -31,6 +31,10 @@ _NO_CONTRAST_WORDS = re.compile(
 )
 _NO_AGENT = {"", "NONE", "NO", "NON", "N", "WITHOUT", "NO CONTRAST", "NONE GIVEN"}
 _LOCALIZER_WORDS = re.compile(r"LOCALI[SZ]ER|SCOUT|TOPOGRAM|SURVIEW|SCANOGRAM")
+_MAP_TYPES = {
+    "PERFUSION", "RCBF", "RCBV", "MTT", "TTP", "TMAX", "PERMEABILITY", "PERM", "DIFFUSION",
+    "MATERIAL_DENSITY", "EFF_ATOMIC_NUM",
+}  # fmt: skip
 _OTHER_BODY_PARTS = {
     "ABDOMEN", "ABDOMENPELVIS", "ANKLE", "CHEST", "CHESTABDOMEN", "CSPINE", "ELBOW", "FOOT",
     "HAND", "HEART", "HIP", "KNEE", "LEG", "LSPINE", "LUNG", "NECK", "PELVIS", "SHOULDER",
@@ -65,6 +69,11 @@ def _is_derived(header: SliceHeader) -> bool:
     if "SECONDARY" in header.ImageType[:2]:
         return True
     return header.ImageType[:1] == ("DERIVED",) and header.ImageType[2:3] != ("AXIAL",)
+
+
+def _is_functional_map(header: SliceHeader) -> bool:
+    """Perfusion and other calculated values (PS3.3 C.8.15.3.1.1), by their frame type."""
+    return bool(_MAP_TYPES & set(header.ImageType[2:]))
 
 
 def _agent(stack: Stack) -> str:
@@ -119,10 +128,20 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "multi_frame",
-        lambda stack: _any(stack, lambda header: header.NumberOfFrames > 1),
+        lambda stack: _any(
+            stack, lambda header: header.NumberOfFrames > 1 and header.frame_index is None
+        ),
         lambda stack: (
-            f"it holds {stack.first.NumberOfFrames} frames in a file, which this client "
-            "does not read; export it as single-frame CT."
+            f"it holds {stack.first.NumberOfFrames} frames in a file that does not say where "
+            "each lies; export it as single-frame or Enhanced CT."
+        ),
+    ),
+    Rule(
+        "functional_map",
+        lambda stack: _any(stack, _is_functional_map),
+        lambda stack: (
+            f"its pixels are calculated maps ({'/'.join(stack.first.ImageType)}), "
+            "not Hounsfield units."
         ),
     ),
     Rule("localizer", _is_localizer, lambda stack: "it is a localizer, not axial slices."),
