@@ -8,7 +8,7 @@ keyed hash that only tells two patients apart within one run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -48,6 +48,17 @@ class Warning_:  # noqa: N801 - `Warning` is a builtin; the underscore keeps the
 
     code: str
     sentence: str
+
+
+def told_once(warnings: Iterable[Warning_]) -> tuple[Warning_, ...]:
+    """Each code once, with its first sentence and how many other slices it holds for."""
+    by_code: dict[str, dict[str, None]] = {}
+    for warning in warnings:
+        by_code.setdefault(warning.code, {})[warning.sentence] = None
+    return tuple(
+        Warning_(code, first if not rest else f"{first} The same holds for {len(rest)} more.")
+        for code, (first, *rest) in by_code.items()
+    )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import numpy as np
 from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.dicom import headers_from_path
 from ichclient.errors import NothingFound, PartialResult, RefusedInput, ServerRefused
-from ichclient.headers import Scan, Verdict, Warning_
+from ichclient.headers import Scan, Verdict, Warning_, told_once
 from ichclient.hounsfield import hu_from_header, hu_slices_from_series
 from ichclient.output import output_folder, write_files
 from ichclient.picture import png_from_slice
@@ -177,7 +177,7 @@ def _told(
         slices=_slice_results(series, judged, members),
         considered=tuple(_judgement(item.verdict) for item in series.considered),
         skipped_files=tuple(_judgement(verdict) for verdict in study.scan.skipped),
-        warnings=tuple(Notice(item.code, item.sentence) for item in dict.fromkeys(warnings)),
+        warnings=tuple(Notice(item.code, item.sentence) for item in told_once(warnings)),
         bundle=bundle,
         timings={name: round(seconds, 4) for name, seconds in timings.items()},
     )
@@ -190,6 +190,7 @@ def _slice_results(
         SliceResult(
             index=index,
             SOPInstanceUID=header.SOPInstanceUID,
+            frame_number=header.frame_number,
             position_mm=series.positions_mm[index],
             score=float(judged.score[index]),
             member_scores=dict(zip(members, judged.member_scores[index].tolist(), strict=True)),

@@ -51,10 +51,14 @@ class Judgement:
 
 @dataclass(frozen=True)
 class SliceResult:
-    """One slice, counted from 0 at the lowest."""
+    """One slice, counted from 0 at the lowest.
+
+    `frame_number` counts the frames of a multi-frame image from 1, as DICOM does; None otherwise.
+    """
 
     index: int
     SOPInstanceUID: str
+    frame_number: int | None
     position_mm: float
     score: float
     member_scores: Mapping[str, float]
