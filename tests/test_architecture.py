@@ -92,8 +92,10 @@ FOREIGN = {
     ],
     "pyarrow": ["training/ichtrain/data/manifest.py"],
     "pydicom": [
+        "client/ichclient/codecs.py",
+        "client/ichclient/decoder.py",
         "client/ichclient/dicom.py",
-        "client/ichclient/hounsfield.py",
+        "client/ichclient/frames.py",
         "training/ichtrain/data/patients.py",
         "training/ichtrain/phantom/dicom.py",
     ],

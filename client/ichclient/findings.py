@@ -21,6 +21,10 @@ MIN_NORMAL_Z = 0.8
 MAX_ORIENTATION_ERROR = 1e-2
 
 _NO_AGENT = {"", "NONE", "NO", "NON", "N", "WITHOUT", "NO CONTRAST", "NONE GIVEN"}
+_MAP_TYPES = {
+    "PERFUSION", "RCBF", "RCBV", "MTT", "TTP", "TMAX", "PERMEABILITY", "PERM", "DIFFUSION",
+    "MATERIAL_DENSITY", "EFF_ATOMIC_NUM",
+}  # fmt: skip
 _DERIVED_MAPS = {"VNC", "IODINE", "MATERIAL", "EFF_Z", "ELECTRON_DENSITY", "MAT_FRACTIONAL"}
 
 
@@ -63,10 +67,19 @@ def multi_frame(stack: Stack, _: Site) -> Found | None:
     if header is None:
         return None
     return Found(
-        f"it holds {header.NumberOfFrames} frames in a file, which this client "
-        "does not read; export it as single-frame CT.",
+        f"it holds {header.NumberOfFrames} frames in a file that does not say where "
+        "each lies; export it as single-frame or Enhanced CT.",
         {"NumberOfFrames": header.NumberOfFrames},
     )
+
+
+def functional_map(stack: Stack, _: Site) -> Found | None:
+    """Perfusion and other calculated values (PS3.3 C.8.15.3.1.1), by their frame type."""
+    header = _any(stack, lambda header: bool(_MAP_TYPES & set(header.ImageType[2:])))
+    if header is None:
+        return None
+    kind = "/".join(header.ImageType)
+    return Found(f"its pixels are calculated maps ({kind}), not Hounsfield units.")
 
 
 def localizer(stack: Stack, site: Site) -> Found | None:

@@ -203,7 +203,7 @@ def _slice_results(
         SliceResult(
             index=index,
             SOPInstanceUID=place.SOPInstanceUID,
-            frame=place.frame,
+            frame_number=place.frame_number,
             position_mm=place.position_mm,
             origin_mm=place.origin_mm,
             score=float(judged.score[index]),

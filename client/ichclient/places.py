@@ -19,12 +19,12 @@ from ichclient.stacks import Stack
 class SlicePlace:
     """One slice: its image, and where it lies.
 
-    `frame` counts from 1 within a multi-frame image and is None elsewhere. `origin_mm` is the
-    centre of the first stored pixel, `position_mm` its distance along the slice normal.
+    `frame_number` counts from 1 within a multi-frame image and is None elsewhere. `origin_mm` is
+    the centre of the first stored pixel, `position_mm` its distance along the slice normal.
     """
 
     SOPInstanceUID: str
-    frame: int | None
+    frame_number: int | None
     path: str
     position_mm: float
     origin_mm: Vector3

@@ -85,11 +85,14 @@ class Judgement:
 
 @dataclass(frozen=True)
 class SliceResult:
-    """One slice, counted from 0 at the lowest; `frame` counts from 1 in a multi-frame image."""
+    """One slice, counted from 0 at the lowest.
+
+    `frame_number` counts the frames of a multi-frame image from 1, as DICOM does; None otherwise.
+    """
 
     index: int
     SOPInstanceUID: str
-    frame: int | None
+    frame_number: int | None
     position_mm: float
     origin_mm: tuple[float, float, float]
     score: float

@@ -1,8 +1,8 @@
 """Every rule of intake in one table: what is looked at, what a finding does, and who may pass it.
 
 A rule is an entry. Findings about stacks and studies come from the functions the entries name;
-files are looked at in `dicom.py` and pixels in `hounsfield.py`, where a finding has an effect only
-through its entry here. Refusals stand in the order in which reasons are told.
+files are looked at in `dicom.py` and pixels in `hounsfield.py` and below, where a finding has an
+effect only through its entry here. Refusals stand in the order in which reasons are told.
 """
 
 from __future__ import annotations
@@ -14,20 +14,25 @@ from typing import TYPE_CHECKING, Any, Literal
 from ichclient import findings, identities, notices
 from ichclient.errors import BadRules
 from ichclient.findings import Found
+from ichclient.intensities import PIXEL_RULES, PixelRule
 from ichclient.site import DEFAULT_SITE, Site
 
 if TYPE_CHECKING:
     from ichclient.stacks import Stack
 
 Subject = Literal["file", "slice", "stack", "study"]
-Effect = Literal["skip", "refuse", "warn"]
+Effect = Literal["skip", "refuse", "fix", "warn"]
 Passes = Literal["never", "allow", "name"]
 """Who may let a refusal through: nobody, `--allow CODE`, or that and `--series UID`."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One entry: its finding skips a file, refuses, or warns; `why` is for the documentation."""
+    """One entry: its finding skips a file, refuses, fixes with a warning, or warns.
+
+    `find` looks for it in a stack or study; without it the finding comes from where files are read
+    and pixels decoded. `why` is for the documentation.
+    """
 
     code: str
     subject: Subject
@@ -63,12 +68,18 @@ RULES: tuple[Rule, ...] = (
     Rule("not_dicom", "file", "skip", "No DICM mark at byte 128."),
     Rule("truncated_header", "file", "skip", "The file ends before its pixels."),
     Rule("dicomdir", "file", "skip", "A directory of files, no image."),
+    Rule("frames_disagree", "file", "skip", "NumberOfFrames is not the number of frames that are "
+         "described."),
+    Rule("too_large", "file", "skip", "More bytes or pixels than any CT slice has."),
     Rule("not_image", "file", "skip", "A report, a key object, a presentation state: no pixels."),
     # Stacks, by their headers.
     Rule("not_ct_image", "stack", "refuse", "Neither a CT storage class nor, without a class, "
          "Modality CT.", findings.not_ct_image),
     Rule("colour", "stack", "refuse", "SamplesPerPixel is not 1.", findings.colour),
-    Rule("multi_frame", "stack", "refuse", "Several frames in a file.", findings.multi_frame),
+    Rule("multi_frame", "stack", "refuse", "Several frames in a file that places none of them.",
+         findings.multi_frame),
+    Rule("functional_map", "stack", "refuse", "A perfusion or other calculated map by ImageType.",
+         findings.functional_map),
     Rule("localizer", "stack", "refuse", "ImageType or SeriesDescription says so.",
          findings.localizer),
     Rule("no_position", "stack", "refuse", "ImagePositionPatient, ImageOrientationPatient or "
@@ -128,21 +139,34 @@ RULES: tuple[Rule, ...] = (
          identities.mixed_studies),
     Rule("patient_mismatch", "study", "refuse", "One study under several patients.",
          identities.patient_mismatch),
-    # Slices, looked at in hounsfield.py while they are decoded.
+    # Slices while they are read and decoded: frames.py, pixels.py, hounsfield.py.
+    Rule("changed_file", "slice", "refuse", "The file is not what it was when its header was "
+         "read."),
     Rule("unsupported_transfer_syntax", "slice", "refuse", "No decoder here; the extra is named."),
     Rule("truncated_pixels", "slice", "refuse", "Fewer bytes than Rows x Columns need."),
     Rule("undecodable_pixels", "slice", "refuse", "The decoder fails."),
     Rule("unexpected_shape", "slice", "refuse", "The decoded plane is not Rows x Columns."),
-    Rule("no_rescale", "slice", "refuse", "Neither slope nor intercept, and unsigned pixels."),
-    Rule("bad_rescale", "slice", "refuse", "Slope or intercept is no number, or the slope is 0."),
-    Rule("not_finite", "slice", "refuse", "Rescaled values overflow."),
-    Rule("implausible_hu", "slice", "refuse", "The series holds no air or no bone."),
+    Rule("implausible_hu", "slice", "refuse", "The series holds no air, bone or soft tissue."),
     Rule("excess_pixels", "slice", "warn", "Bytes after the pixels, which are not used."),
+    Rule("wrong_transfer_syntax", "slice", "warn", "Compressed by its label, plain by its bytes."),
+    # Slices, by their values: found and fixed in intensities.py, by the table there.
+    Rule("not_monochrome", "slice", "refuse", "PhotometricInterpretation is a colour."),
+    Rule("bad_rescale", "slice", "refuse", "Slope or intercept is no number, or the slope is 0."),
+    Rule("no_rescale", "slice", "refuse", "Neither slope nor intercept, and unsigned pixels."),
     Rule("assumed_rescale", "slice", "warn", "Neither slope nor intercept; signed taken as HU."),
     Rule("lone_rescale", "slice", "warn", "One of slope and intercept; the other is neutral."),
     Rule("rescale_type", "slice", "warn", "RescaleType is not HU."),
+    Rule("overlay_bits", "slice", "fix", "Overlay planes in the unused bits, taken off."),
+    Rule("sign_not_extended", "slice", "fix", "The sign stands in HighBit alone; extended."),
+    Rule("wrong_bits_stored", "slice", "warn", "Values need more bits than BitsStored."),
+    Rule("unknown_bits", "slice", "refuse", "Bits above HighBit that no overlay explains."),
+    Rule("unsigned_wrap_fixed", "slice", "fix", "12 bits wrapped around, surely."),
+    Rule("unsigned_wrap", "slice", "refuse", "12 bits wrapped around, but not for certain."),
     Rule("padding_in_tissue", "slice", "warn", "PixelPaddingValue would erase tissue; ignored."),
+    Rule("lossy_source", "slice", "warn", "Compressed with loss, with the ratio."),
+    Rule("not_finite", "slice", "refuse", "Rescaled values overflow."),
     Rule("empty_slice", "slice", "warn", "The slice holds one value."),
+    Rule("metal_clipped", "slice", "fix", "Values over 3071 HU are cut to it."),
 )  # fmt: skip
 
 
@@ -157,6 +181,11 @@ class RuleBook:
     def holds(self, code: str) -> bool:
         """Whether findings of this code have an effect."""
         return any(rule.code == code for rule in self.rules)
+
+    @property
+    def pixel_rules(self) -> tuple[PixelRule, ...]:
+        """The rules about values that hold, in their own order."""
+        return tuple(rule for rule in PIXEL_RULES if self.holds(rule.code))
 
     def found_in_stack(self, stack: Stack, effect: Effect) -> tuple[Finding, ...]:
         """Everything that the rules of one effect find in a stack, in the table's order."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ichclient import geometry
-from ichclient.dicom import file_digest, pixel_digest
+from ichclient.frames import file_digest, pixel_digest
 from ichclient.headers import Fact, SliceHeader, Verdict
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -172,13 +172,15 @@ def _conflicts(first: SliceHeader, other: SliceHeader, what: str, **facts: float
 
 
 def _phases(headers: list[SliceHeader]) -> list[list[SliceHeader]]:
-    """Split by AcquisitionNumber, but only where that is what makes positions repeat.
+    """Split by acquisition or moment, but only where that is what makes positions repeat.
 
     One acquisition per slice is ordinary, so the number alone says nothing.
     """
     if not _positions_repeat(headers):
         return [headers]
-    parts = _grouped(headers, lambda header: header.AcquisitionNumber)
+    parts = _grouped(
+        headers, lambda header: (header.AcquisitionNumber, header.TemporalPositionIndex)
+    )
     split = len(parts) > 1 and all(len(part) > 1 for part in parts)
     return parts if split and not any(map(_positions_repeat, parts)) else [headers]
 
@@ -196,7 +198,7 @@ def _placed(headers: list[SliceHeader]) -> list[tuple[float, SliceHeader]]:
     positions = geometry.positions_along_normal(_origins(headers), normal).tolist()
     return sorted(
         zip(positions, headers, strict=True),
-        key=lambda pair: (pair[0], pair[1].InstanceNumber or 0, pair[1].relative_path),
+        key=lambda pair: (pair[0], *_number_order(pair[1])),
     )
 
 
@@ -220,7 +222,7 @@ def _shares_grid(one: SliceHeader, other: SliceHeader) -> bool:
     def exact(header: SliceHeader) -> tuple[object, ...]:
         return (
             header.Rows, header.Columns, header.FrameOfReferenceUID, header.ConvolutionKernel,
-            "LOCALIZER" in header.ImageType,
+            header.StackID, "LOCALIZER" in header.ImageType,
         )  # fmt: skip
 
     return (
@@ -231,7 +233,11 @@ def _shares_grid(one: SliceHeader, other: SliceHeader) -> bool:
 
 
 def _by_number(headers: list[SliceHeader]) -> tuple[SliceHeader, ...]:
-    return tuple(sorted(headers, key=lambda item: (item.InstanceNumber or 0, item.relative_path)))
+    return tuple(sorted(headers, key=_number_order))
+
+
+def _number_order(header: SliceHeader) -> tuple[int, str, int]:
+    return header.InstanceNumber or 0, header.relative_path, header.frame_index or 0
 
 
 def _origins(headers: Iterable[SliceHeader]) -> list[tuple[float, float, float]]:

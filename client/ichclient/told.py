@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from ichclient.headers import Fact, SliceHeader, Verdict, Warning_
+from ichclient.headers import Fact, SliceHeader, Verdict, Warning_, told_once
 from ichclient.result import (
     GeometryResult,
     IntakeResult,
@@ -88,8 +88,8 @@ def file_groups(skipped: Iterable[Verdict]) -> tuple[Judgement, ...]:
 
 
 def notices(warnings: Iterable[Warning_]) -> tuple[Notice, ...]:
-    """Warnings, each once however many slices gave it."""
-    return tuple(dict.fromkeys(Notice(item.code, item.sentence) for item in warnings))
+    """Warnings, each code once however many slices gave it."""
+    return tuple(Notice(item.code, item.sentence) for item in told_once(warnings))
 
 
 def refused_slices(candidates: Iterable[Candidate]) -> tuple[Judgement, ...]:
@@ -119,5 +119,5 @@ def _facts(index: int, header: SliceHeader) -> dict[str, Fact]:
     return {
         "index": index,
         "SOPInstanceUID": header.SOPInstanceUID,
-        "frame": header.frame_number,
+        "frame_number": header.frame_number,
     }

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ichclient.dicom import headers_from_path, pixel_digest
+from ichclient.dicom import headers_from_path
 from ichclient.errors import NothingFound
+from ichclient.frames import pixel_digest
 
 Make = Callable[..., Path]
 

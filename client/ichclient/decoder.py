@@ -1,0 +1,193 @@
+"""Encoded plane -> stored values, in this process or in one of its own.
+
+The JPEG-family decoders hold Python's lock, so threads do not make them faster: each decoding
+thread of a long series talks to a child process, `python -m ichclient.decoder`. A decoder that
+crashes or hangs on broken bytes then ends with its child, and costs one coded refusal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import struct
+import subprocess
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+DECODE_LIMIT_S = 60.0
+_LENGTHS = struct.Struct("<LQ")
+# The fastest first; pydicom's own order is the last resort. Measured on 512 x 512 head CT.
+_PREFERRED = ("pylibjpeg", "pyjpegls")
+_START = b"\xfe\xff\x00\xe0\x00\x00\x00\x00\xfe\xff\x00\xe0"
+_END = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
+
+
+class DecodeError(Exception):
+    """The bytes could not be decoded; the text is a short reason without any of their values."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What a decoder must know of a plane: DICOM's own attributes."""
+
+    transfer_syntax_uid: str
+    encapsulated: bool
+    pixel_keyword: str
+    pixel_vr: str
+    rows: int
+    columns: int
+    bits_allocated: int
+    bits_stored: int
+    pixel_representation: int
+    photometric_interpretation: str
+    samples_per_pixel: int = 1
+
+
+def values_from_bytes(data: bytes, encoding: Encoding) -> NDArray[Any]:
+    """Decode one plane [rows, columns] in this process, unused bits left as they are.
+
+    Raises DecodeError.
+    """
+    from pydicom.pixels.decoders.base import get_decoder
+
+    options: dict[str, Any] = asdict(encoding)
+    options |= {"number_of_frames": 1, "correct_unused_bits": False}
+    if options.pop("encapsulated"):
+        even = data + b"\0" * (len(data) % 2)
+        data = _START + struct.pack("<L", len(even)) + even + _END
+    decoder = get_decoder(options.pop("transfer_syntax_uid"))
+    if encoding.pixel_keyword != "PixelData":  # pydicom refuses what means nothing to floats
+        options.pop("pixel_representation")
+    named = [name for name in _PREFERRED if name in decoder.available_plugins]
+    for plugin in (*named, ""):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                values, _ = decoder.as_array(
+                    data,
+                    index=0,
+                    decoding_plugin=plugin,
+                    **options,
+                )
+            return values
+        except Exception as error:  # each codec raises its own kinds
+            if not plugin:
+                raise DecodeError(type(error).__name__) from error
+    raise AssertionError("the loop ends by answer or error")
+
+
+class DecoderProcess:
+    """A child process that decodes for one thread; started when it is first needed."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def values(self, data: bytes, encoding: Encoding) -> NDArray[Any]:
+        """Decode one plane in the child. Raises DecodeError, also where the child is lost."""
+        if self._child is None:
+            self._child = _started()
+        child = self._child
+        assert child.stdin is not None
+        assert child.stdout is not None
+        try:
+            head = json.dumps(asdict(encoding)).encode()
+            child.stdin.write(_LENGTHS.pack(len(head), len(data)) + head + data)
+            child.stdin.flush()
+            _wait(child.stdout)
+            answer, body = _message(child.stdout)
+        except (OSError, EOFError, TimeoutError) as error:
+            self.close()
+            how = "did not end in time" if isinstance(error, TimeoutError) else "crashed"
+            raise DecodeError(f"the decoder {how}") from error
+        if "error" in answer:
+            raise DecodeError(answer["error"])
+        return np.frombuffer(body, answer["dtype"]).reshape(answer["shape"])
+
+    def close(self) -> None:
+        """End the child, whatever it is doing."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            child.wait()
+            for pipe in (child.stdin, child.stdout):
+                if pipe is not None:
+                    try:
+                        pipe.close()
+                    except OSError:  # what was not yet written has nobody to read it
+                        continue
+
+
+def _started() -> subprocess.Popen[bytes]:
+    package = str(Path(__file__).resolve().parents[1])
+    path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH", ""))))
+    return subprocess.Popen(
+        [sys.executable, "-m", "ichclient.decoder"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": path},
+        start_new_session=True,  # Ctrl-C is the parent's to answer
+    )
+
+
+def _wait(pipe: Any) -> None:
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        if not selector.select(DECODE_LIMIT_S):
+            raise TimeoutError
+
+
+def _message(pipe: Any) -> tuple[dict[str, Any], bytes]:
+    """Read one message: lengths, JSON, bytes. Raises EOFError."""
+    head_bytes, body_bytes = _LENGTHS.unpack(_exactly(pipe, _LENGTHS.size))
+    head = json.loads(_exactly(pipe, head_bytes))
+    return head, _exactly(pipe, body_bytes)
+
+
+def _exactly(pipe: Any, count: int) -> bytes:
+    data: bytes = pipe.read(count)
+    if len(data) < count:
+        raise EOFError
+    return data
+
+
+def _answer(data: bytes, encoding: Encoding) -> tuple[Mapping[str, Any], bytes]:
+    try:
+        values = values_from_bytes(data, encoding)
+    except DecodeError as error:
+        return {"error": str(error)}, b""
+    return {"dtype": values.dtype.str, "shape": values.shape}, values.tobytes()
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answer requests one by one until there are no more."""
+    while True:
+        try:
+            head, data = _message(requests)
+        except EOFError:
+            return
+        said, body = _answer(data, Encoding(**head))
+        text = json.dumps(said).encode()
+        answers.write(_LENGTHS.pack(len(text), len(body)) + text + body)
+        answers.flush()
+
+
+def _main() -> None:
+    """Keep the pipe for answers alone: decoders print what they dislike."""
+    kept = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    with os.fdopen(kept, "wb") as answers:
+        serve(sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    _main()
