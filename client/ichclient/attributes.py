@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from ichclient.headers import Vector3
@@ -98,7 +98,8 @@ def header_fields(attributes: Attributes) -> dict[str, Any]:
 
 def parts(raw: object) -> tuple[str, ...]:
     """The values of a DICOM element as stripped texts, one or many."""
-    if isinstance(raw, Iterable) and not isinstance(raw, str | bytes):
+    # A PersonName can be iterated, letter by letter, and is no sequence.
+    if isinstance(raw, Sequence) and not isinstance(raw, str | bytes):
         return tuple(str(part).strip() for part in raw)
     return (str(raw).strip(),)
 
