@@ -28,7 +28,7 @@ _SHORT = {
     b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN",
     b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US",
 }  # fmt: skip
-_TEXTS = {"CS", "DS", "IS", "LO", "SH", "UI"}
+_TEXTS = {"AS", "CS", "DA", "DS", "IS", "LO", "PN", "SH", "UI"}
 
 _EXPLICIT_HEAD = struct.Struct("<HH2sH")
 _IMPLICIT_HEAD = struct.Struct("<HHL")
