@@ -8,6 +8,7 @@ of itself comes before what its file says of all. A broken value costs only itse
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -20,6 +21,7 @@ TEXTS = (
     "FrameOfReferenceUID", "Modality", "Manufacturer", "SeriesDescription",
     "PhotometricInterpretation", "ConvolutionKernel", "ContrastBolusAgent",
     "BodyPartExamined", "PatientPosition", "RescaleType", "LossyImageCompression",
+    "StudyDescription", "QualityControlImage",
 )  # fmt: skip
 INTEGERS = (
     "SeriesNumber", "InstanceNumber", "AcquisitionNumber", "Rows", "Columns", "BitsAllocated",
@@ -31,8 +33,15 @@ DECIMALS = (
     "LossyImageCompressionRatio",
 )  # fmt: skip
 VECTORS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
-IDENTITY = ("PatientID", "IssuerOfPatientID")
-KEYWORDS = (*TEXTS, *INTEGERS, *COUNTS, *DECIMALS, *VECTORS, *IDENTITY, "ImageType")
+IDENTITY = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
+KEYWORDS = (
+    *TEXTS, *INTEGERS, *COUNTS, *DECIMALS, *VECTORS, *IDENTITY, "ImageType", "PatientAge",
+)  # fmt: skip
+
+# Anchored: a WATERS is no water phantom, and a DAILY no daily check.
+_PHANTOM_NAME = re.compile(r"(?:PHANTOM|CATPHAN|QA|QC|TEST[ ^_-]*PATIENT)(?![A-Z])")
+_AGE_UNITS_PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}
+_FARTHEST_MM = 1e5
 
 
 class Source(Protocol):
@@ -65,7 +74,7 @@ class Attributes:
 
     def identity(self) -> str:
         """What tells one patient from another; to be hashed, never kept."""
-        return "|".join(self.value(name, text) or "" for name in IDENTITY)
+        return "|".join(folded(self.value(name, text) or "") for name in IDENTITY)
 
 
 def header_fields(attributes: Attributes) -> dict[str, Any]:
@@ -76,11 +85,13 @@ def header_fields(attributes: Attributes) -> dict[str, Any]:
     fields |= {name: value(name, integer) or 1 for name in COUNTS}
     fields |= {name: value(name, decimal) for name in DECIMALS}
     fields["ImagePositionPatient"] = value("ImagePositionPatient", position)
-    fields["ImageOrientationPatient"] = value(
-        "ImageOrientationPatient", lambda raw: decimals(raw, 6)
-    )
+    fields["ImageOrientationPatient"] = value("ImageOrientationPatient", directions)
     fields["PixelSpacing"] = value("PixelSpacing", lambda raw: positive(decimals(raw, 2)))
     fields["ImageType"] = value("ImageType", labels) or ()
+    fields["age_years"] = value("PatientAge", years)
+    names = [folded(value(name, text) or "") for name in ("PatientID", "PatientName")]
+    fields["identified"] = bool(names[0])
+    fields["named_phantom"] = any(_PHANTOM_NAME.match(name) for name in names)
     fields["malformed"] = tuple(attributes.broken)
     return fields
 
@@ -136,4 +147,30 @@ def positive(numbers: tuple[float, ...]) -> tuple[float, ...]:
 def position(raw: object) -> Vector3:
     """A place in the patient, mm; raises ValueError."""
     x, y, z = decimals(raw, 3)
+    if max(abs(x), abs(y), abs(z)) > _FARTHEST_MM:
+        raise ValueError("no scanner is that large")
     return x, y, z
+
+
+def directions(raw: object) -> tuple[float, ...]:
+    """Two directions that span a plane at all; how well they do is judged by a rule."""
+    numbers = decimals(raw, 6)
+    row, column = numbers[:3], numbers[3:]
+    lengths = math.hypot(*row), math.hypot(*column)
+    along = sum(one * other for one, other in zip(row, column, strict=True))
+    if not all(0.5 < length < 2 for length in lengths) or abs(along) > 0.9 * math.prod(lengths):
+        raise ValueError("two directions of about unit length, not along each other, are needed")
+    return numbers
+
+
+def folded(name: str) -> str:
+    """A name without what two machines write differently: case, empty parts, blanks."""
+    return " ".join(name.upper().replace("^", " ").replace("=", " ").split())
+
+
+def years(raw: object) -> float:
+    """An Age String (`045Y`, `018M`, `006W`, `003D`) in years; raises ValueError."""
+    value = text(raw)
+    if value[-1:].upper() not in _AGE_UNITS_PER_YEAR:
+        raise ValueError("no unit of an age")
+    return int(value[:-1]) / _AGE_UNITS_PER_YEAR[value[-1].upper()]

@@ -64,6 +64,28 @@ def _server_options(command: _F) -> _F:
     return command
 
 
+def _rules_options(command: _F) -> _F:
+    """Options of every command that judges a study; the command gets them as `book`."""
+
+    @functools.wraps(command)
+    def run(*args: Any, allow: tuple[str, ...], rules: Path | None, **kwargs: Any) -> Any:
+        from ichclient.rules_file import book_from_options
+
+        return command(*args, book=book_from_options(rules, allow), **kwargs)
+
+    for option in (
+        click.option("--allow", multiple=True, metavar="CODE",
+                     help="Let this refusal through with a warning, for example gap; repeatable."),
+        click.option("--rules", type=_DIRECTORY, metavar="FILE",
+                     help="A site's own words, kernels and limits (TOML)."),
+    ):  # fmt: skip
+        run = option(run)
+    return run  # type: ignore[return-value]
+
+
+_series_option = click.option(
+    "--series", metavar="UID", help="Judge this SeriesInstanceUID, whatever its texts say."
+)
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
 
@@ -79,13 +101,15 @@ def main() -> None:
 @main.command()
 @click.argument("study", type=_DIRECTORY)
 @click.option("--out", type=_DIRECTORY, metavar="DIR", help="Write result.json and a picture here.")
-@click.option("--series", metavar="UID", help="Judge this SeriesInstanceUID.")
+@_series_option
 @_server_options
 @_json_option
 @told
+@_rules_options
 def infer(
-    study: Path, out: Path | None, series: str | None, as_json: bool, timeout: float, **server: Any
-) -> None:
+    study: Path, out: Path | None, series: str | None, as_json: bool, timeout: float, book: Any,
+    **server: Any,
+) -> None:  # fmt: skip
     """Judge the head CT in STUDY, a folder or file of DICOM."""
     from ichclient.connect import ServerOptions
     from ichclient.infer import result_from_path
@@ -95,7 +119,9 @@ def infer(
     stderr = console(stderr=True)
     options = ServerOptions(timeout_s=timeout, **server)
     with progress_bar(stderr) as progress:
-        result = result_from_path(study, options, series_uid=series, out=out, progress=progress)
+        result = result_from_path(
+            study, options, series_uid=series, book=book, out=out, progress=progress
+        )
     if as_json:
         click.echo(result_to_json(result), nl=False)
     else:
@@ -145,15 +171,41 @@ def doctor(as_json: bool, timeout: float, **server: Any) -> None:
 @click.argument("study", type=_DIRECTORY)
 @_json_option
 @told
-def series(study: Path, as_json: bool) -> None:
+@_rules_options
+def series(study: Path, as_json: bool, book: Any) -> None:
     """List the series in STUDY, with why each would be judged or not."""
     from dataclasses import asdict
 
     from ichclient.infer import considered_from_path
     from ichclient.terminal import console, print_candidates
 
-    considered = considered_from_path(study)
+    considered = considered_from_path(study, book)
     if as_json:
         click.echo(json.dumps([asdict(item) for item in considered], indent=2, allow_nan=False))
     else:
         print_candidates(console(stderr=False), considered)
+
+
+@main.command()
+@click.argument("study", type=_DIRECTORY)
+@_series_option
+@_json_option
+@told
+@_rules_options
+def validate(study: Path, series: str | None, as_json: bool, book: Any) -> None:
+    """Judge whether STUDY may be judged, down to the last pixel, without any server.
+
+    The exit code is that of infer: 0 where nothing speaks against it, 3 and 4 where it does.
+    """
+    from ichclient.result import result_to_json
+    from ichclient.terminal import console, print_validation, progress_bar
+    from ichclient.validate import validation_from_path
+
+    stderr = console(stderr=True)
+    with progress_bar(stderr) as progress:
+        validation = validation_from_path(study, series_uid=series, book=book, progress=progress)
+    if as_json:
+        click.echo(result_to_json(validation), nl=False)
+    else:
+        print_validation(console(stderr=False), validation)
+    sys.exit(validation.exit_code)

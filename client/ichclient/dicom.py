@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ichclient.attributes import KEYWORDS, Attributes, header_fields
 from ichclient.elements import elements_from_bytes
@@ -32,6 +33,9 @@ from ichclient.headers import (
     Verdict,
 )
 
+if TYPE_CHECKING:
+    from ichclient.rules import RuleBook
+
 _DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
 _PREAMBLE_BYTES = 128
 _MAGIC = b"DICM"
@@ -42,8 +46,10 @@ _FIRST_READ_BYTES = 32 * 1024
 _RUN_KEY = secrets.token_bytes(16)
 
 
-def headers_from_path(path: Path) -> Scan:
+def headers_from_path(path: Path, book: RuleBook | None = None) -> Scan:
     """Read the headers of all DICOM images under a file or folder, in order of their paths.
+
+    `book` is the table of rules by which files are told; None stands for the whole of it.
 
     Raises NothingFound where the path does not exist, holds no file, or holds no DICOM image.
     """
@@ -56,7 +62,11 @@ def headers_from_path(path: Path) -> Scan:
     base = root if root.is_dir() else root.parent
     found = tuple(_read(file, file.relative_to(base).as_posix()) for file in files)
     headers = tuple(header for item in found if isinstance(item, tuple) for header in item)
-    skipped = tuple(item for item in found if isinstance(item, Verdict))
+    skipped = tuple(
+        item
+        for item in found
+        if isinstance(item, Verdict) and (book is None or book.holds(item.code))
+    )
     if not headers:
         raise NothingFound(_nothing_sentence(root, skipped))
     return Scan(root=base, headers=headers, skipped=skipped)
@@ -205,7 +215,7 @@ def _header(attributes: Attributes, file: _File, syntax: str, media_class: str) 
     """The header of a file as a whole."""
     fields = header_fields(attributes)
     fields["SOPClassUID"] = fields["SOPClassUID"] or media_class
-    identity = attributes.identity().encode()
+    identity = attributes.identity().encode("utf-8", "replace")
     return SliceHeader(
         path=file.path,
         relative_path=file.relative,

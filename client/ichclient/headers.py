@@ -69,7 +69,9 @@ class SliceHeader:
     between rows comes first. `pixel_offset` is the byte where the pixel data element begins
     (0 in a deflated file, where no such place exists). `frame_index` counts the frames of an
     enhanced image from 0 and is None for any other file. `file_bytes` and `modified_ns` are what
-    the file was like when its header was read.
+    the file was like when its header was read. `identified` says whether PatientID is filled,
+    `named_phantom` whether it or PatientName begins with a word for a phantom; the words
+    themselves are not kept.
     """
 
     path: Path
@@ -113,6 +115,11 @@ class SliceHeader:
     LossyImageCompressionRatio: float | None = None
     StackID: str = ""
     TemporalPositionIndex: int | None = None
+    StudyDescription: str = ""
+    QualityControlImage: str = ""
+    age_years: float | None = None
+    identified: bool = True
+    named_phantom: bool = False
     frame_index: int | None = None
     malformed: tuple[str, ...] = ()
     pixel_offset: int = 0

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from ichclient.geometry import canonical_orientation
 from ichclient.headers import SliceHeader, Warning_
 from ichclient.intensities import AIR_HU, plane_from_stored
 from ichclient.pixels import Decode, stored_values
+from ichclient.rules import DEFAULT_BOOK, RuleBook
 from ichclient.series import Series
 
 __all__ = ["AIR_HU", "Codec", "HUSlice", "codecs", "hu_from_header", "hu_slices_from_series"]
@@ -65,7 +66,9 @@ class HUSlice:
             raise ValueError("pixel spacings must be positive")
 
 
-def hu_slices_from_series(series: Series, workers: int = 2) -> Generator[HUSlice]:
+def hu_slices_from_series(
+    series: Series, workers: int = 2, book: RuleBook = DEFAULT_BOOK
+) -> Generator[HUSlice]:
     """Decode a series in order, a few slices ahead of whoever takes them.
 
     At most `workers` + 4 slices are decoded and not yet taken, so memory stays flat however long
@@ -77,7 +80,7 @@ def hu_slices_from_series(series: Series, workers: int = 2) -> Generator[HUSlice
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
     air = bone = tissue = False
-    for one in _in_order(series.slices, workers):
+    for one in _in_order(series.slices, workers, book):
         air, bone, tissue = air or one.air, bone or one.bone, tissue or one.tissue
         yield one
     absent = [
@@ -89,7 +92,7 @@ def hu_slices_from_series(series: Series, workers: int = 2) -> Generator[HUSlice
         )
         if not present
     ]
-    if absent:
+    if absent and book.holds("implausible_hu"):
         raise RefusedInput(
             f"Series {series.identity.SeriesInstanceUID}: no slice holds {absent[0]}, so its "
             "values are not Hounsfield units of a head. Check RescaleSlope and RescaleIntercept "
@@ -97,7 +100,9 @@ def hu_slices_from_series(series: Series, workers: int = 2) -> Generator[HUSlice
         )
 
 
-def hu_from_header(header: SliceHeader, decode: Decode = values_from_bytes) -> HUSlice:
+def hu_from_header(
+    header: SliceHeader, decode: Decode = values_from_bytes, book: RuleBook = DEFAULT_BOOK
+) -> HUSlice:
     """Decode the plane of a header to Hounsfield units.
 
     Raises RefusedInput where the pixels are cut short, of an unsupported transfer syntax or
@@ -105,7 +110,7 @@ def hu_from_header(header: SliceHeader, decode: Decode = values_from_bytes) -> H
     """
     if header.ImageOrientationPatient is None or header.PixelSpacing is None:
         raise refused(header, "no_position", "it lacks orientation or PixelSpacing; export again")
-    plane = plane_from_stored(header, *stored_values(header, decode))
+    plane = plane_from_stored(header, *stored_values(header, decode), rules=book.pixel_rules)
     hu = plane.hu
     soft = (hu >= _SOFT_TISSUE_HU[0]) & (hu <= _SOFT_TISSUE_HU[1])
     np.maximum(hu, np.float32(AIR_HU), out=hu)
@@ -123,20 +128,32 @@ def hu_from_header(header: SliceHeader, decode: Decode = values_from_bytes) -> H
     )
 
 
-def _in_order(headers: tuple[SliceHeader, ...], workers: int) -> Iterator[HUSlice]:
+def _in_order(headers: tuple[SliceHeader, ...], workers: int, book: RuleBook) -> Iterator[HUSlice]:
     """Decode on threads with a bounded look-ahead."""
     waiting: deque[Future[HUSlice]] = deque()
     with _decoding(headers, workers) as decode:
         pool = ThreadPoolExecutor(workers, thread_name_prefix="ichclient-decode")
         try:
             for header in headers:
-                waiting.append(pool.submit(hu_from_header, header, decode))
+                waiting.append(pool.submit(hu_from_header, header, decode, book))
                 if len(waiting) >= workers + _LOOK_AHEAD:
-                    yield waiting.popleft().result()
+                    yield from _ruled(waiting.popleft(), book)
             while waiting:
-                yield waiting.popleft().result()
+                yield from _ruled(waiting.popleft(), book)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _ruled(decoding: Future[HUSlice], book: RuleBook) -> Iterator[HUSlice]:
+    """A decoded slice and what the table of rules has to say of it; nothing else has an effect."""
+    try:
+        one = decoding.result()
+    except RefusedInput as refusal:
+        if book.holds(refusal.code):
+            raise
+        return
+    warnings = tuple(warning for warning in one.warnings if book.holds(warning.code))
+    yield one if warnings == one.warnings else replace(one, warnings=warnings)
 
 
 @contextmanager

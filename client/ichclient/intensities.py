@@ -9,7 +9,7 @@ display, and the rescale alone says what a value means.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -55,9 +55,14 @@ class PixelRule:
 
 
 def plane_from_stored(
-    header: SliceHeader, stored: NDArray[Any], encoded_bytes: int, noticed: tuple[Warning_, ...]
+    header: SliceHeader,
+    stored: NDArray[Any],
+    encoded_bytes: int,
+    noticed: tuple[Warning_, ...],
+    *,
+    rules: Sequence[PixelRule],
 ) -> Plane:
-    """Judge, fix and rescale the stored values of a plane.
+    """Judge, fix and rescale the stored values of a plane, by the pixel rules that hold.
 
     Raises RefusedInput with the code of the first rule that refuses it.
     """
@@ -69,14 +74,14 @@ def plane_from_stored(
         0.0 if header.RescaleIntercept is None else header.RescaleIntercept,
         warnings=list(noticed),
     )
-    _judge(plane, "stored")
+    _judge(plane, "stored", rules)
     _rescale(plane)
-    _judge(plane, "hu")
+    _judge(plane, "hu", rules)
     return plane
 
 
-def _judge(plane: Plane, stage: str) -> None:
-    for rule in PIXEL_RULES:
+def _judge(plane: Plane, stage: str, rules: Sequence[PixelRule]) -> None:
+    for rule in rules:
         if rule.stage != stage or not (sentence := rule.told(plane)):
             continue
         if rule.action == "refused":
