@@ -86,6 +86,10 @@ def _rules_options(command: _F) -> _F:
 _series_option = click.option(
     "--series", metavar="UID", help="Judge this SeriesInstanceUID, whatever its texts say."
 )
+_slab_option = click.option(
+    "--slab", type=click.FloatRange(min=0.5, max=20), metavar="MM",
+    help="Average thin slices to slabs every MM; a warning says what was done.",
+)  # fmt: skip
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
 
@@ -102,13 +106,14 @@ def main() -> None:
 @click.argument("study", type=_DIRECTORY)
 @click.option("--out", type=_DIRECTORY, metavar="DIR", help="Write result.json and a picture here.")
 @_series_option
+@_slab_option
 @_server_options
 @_json_option
 @told
 @_rules_options
 def infer(
-    study: Path, out: Path | None, series: str | None, as_json: bool, timeout: float, book: Any,
-    **server: Any,
+    study: Path, out: Path | None, series: str | None, slab: float | None, as_json: bool,
+    timeout: float, book: Any, **server: Any,
 ) -> None:  # fmt: skip
     """Judge the head CT in STUDY, a folder or file of DICOM."""
     from ichclient.connect import ServerOptions
@@ -120,7 +125,7 @@ def infer(
     options = ServerOptions(timeout_s=timeout, **server)
     with progress_bar(stderr) as progress:
         result = result_from_path(
-            study, options, series_uid=series, book=book, out=out, progress=progress
+            study, options, series_uid=series, book=book, slab_mm=slab, out=out, progress=progress
         )
     if as_json:
         click.echo(result_to_json(result), nl=False)
@@ -189,10 +194,11 @@ def series(study: Path, as_json: bool, book: Any) -> None:
 @main.command()
 @click.argument("study", type=_DIRECTORY)
 @_series_option
+@_slab_option
 @_json_option
 @told
 @_rules_options
-def validate(study: Path, series: str | None, as_json: bool, book: Any) -> None:
+def validate(study: Path, series: str | None, slab: float | None, as_json: bool, book: Any) -> None:
     """Judge whether STUDY may be judged, down to the last pixel, without any server.
 
     The exit code is that of infer: 0 where nothing speaks against it, 3 and 4 where it does.
@@ -203,7 +209,9 @@ def validate(study: Path, series: str | None, as_json: bool, book: Any) -> None:
 
     stderr = console(stderr=True)
     with progress_bar(stderr) as progress:
-        validation = validation_from_path(study, series_uid=series, book=book, progress=progress)
+        validation = validation_from_path(
+            study, series_uid=series, book=book, slab_mm=slab, progress=progress
+        )
     if as_json:
         click.echo(result_to_json(validation), nl=False)
     else:

@@ -6,11 +6,11 @@ put in order, a few slices ahead of whoever takes them, and judged as a series.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,8 +27,17 @@ from ichclient.intensities import AIR_HU, plane_from_stored
 from ichclient.pixels import Decode, stored_values
 from ichclient.rules import DEFAULT_BOOK, RuleBook
 from ichclient.series import Series
+from ichclient.slabs import slabs_from_slices
 
-__all__ = ["AIR_HU", "Codec", "HUSlice", "codecs", "hu_from_header", "hu_slices_from_series"]
+__all__ = [
+    "AIR_HU",
+    "Codec",
+    "HUSlice",
+    "codecs",
+    "hu_from_header",
+    "hu_of_slice",
+    "hu_slices_from_series",
+]
 
 # Every head CT shows air around the head or in its sinuses, bone of the skull, and soft tissue.
 _AIR_BELOW_HU = -900.0
@@ -69,7 +78,7 @@ class HUSlice:
 def hu_slices_from_series(
     series: Series, workers: int = 2, book: RuleBook = DEFAULT_BOOK
 ) -> Generator[HUSlice]:
-    """Decode a series in order, a few slices ahead of whoever takes them.
+    """Decode a series in order, a few slices ahead of whoever takes them; slabs are averaged.
 
     At most `workers` + 4 slices are decoded and not yet taken, so memory stays flat however long
     the series is. Closing the iterator cancels what has not begun. Raises RefusedInput at the
@@ -79,8 +88,27 @@ def hu_slices_from_series(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
+    if not series.slabs:
+        yield from _plausible(series, series.slices, workers, book)
+        return
+    planes = tuple(header for slab in series.slabs for header in slab)
+    with contextlib.closing(_plausible(series, planes, workers, book)) as slices:
+        yield from slabs_from_slices(slices, series.slabs)
+
+
+def hu_of_slice(series: Series, index: int, book: RuleBook = DEFAULT_BOOK) -> HUSlice:
+    """One slice of a series alone, averaged where it is a slab. Raises as `hu_from_header`."""
+    planes = series.slabs[index] if series.slabs else series.slices[index : index + 1]
+    decoded = (hu_from_header(header, book=book) for header in planes)
+    return next(slabs_from_slices(decoded, [planes]))
+
+
+def _plausible(
+    series: Series, planes: tuple[SliceHeader, ...], workers: int, book: RuleBook
+) -> Generator[HUSlice]:
+    """The planes one by one, and the judgement of all of them at the end."""
     air = bone = tissue = False
-    for one in _in_order(series.slices, workers, book):
+    for one in _in_order(planes, workers, book):
         air, bone, tissue = air or one.air, bone or one.bone, tissue or one.tissue
         yield one
     absent = [
@@ -156,7 +184,7 @@ def _ruled(decoding: Future[HUSlice], book: RuleBook) -> Iterator[HUSlice]:
     yield one if warnings == one.warnings else replace(one, warnings=warnings)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _decoding(headers: tuple[SliceHeader, ...], workers: int) -> Iterator[Decode]:
     """How the threads decode: each by itself, or by a child where its codec holds Python's lock."""
     compressed = any(header.TransferSyntaxUID not in UNCOMPRESSED for header in headers)

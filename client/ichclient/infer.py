@@ -21,7 +21,7 @@ from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.dicom import headers_from_path
 from ichclient.errors import NothingFound, PartialResult, RefusedInput, ServerRefused
 from ichclient.headers import Scan, Warning_
-from ichclient.hounsfield import hu_from_header, hu_slices_from_series
+from ichclient.hounsfield import hu_of_slice, hu_slices_from_series
 from ichclient.output import output_folder, write_files
 from ichclient.picture import png_from_slice
 from ichclient.result import (
@@ -36,6 +36,7 @@ from ichclient.result import (
 )
 from ichclient.rules import DEFAULT_BOOK, RuleBook
 from ichclient.series import Series, chosen_series, series_from_scan
+from ichclient.slabs import series_in_slabs
 from ichclient.stream import Judged, judged_from_slices
 from ichclient.told import (
     considered,
@@ -68,12 +69,17 @@ class Study:
 
 
 def study_from_path(
-    path: Path, series_uid: str | None = None, book: RuleBook = DEFAULT_BOOK
+    path: Path,
+    series_uid: str | None = None,
+    book: RuleBook = DEFAULT_BOOK,
+    slab_mm: float | None = None,
 ) -> Study:
-    """Read the headers below `path` and choose the series to judge."""
+    """Read the headers below `path` and choose the series to judge, in slabs if that is wanted."""
     started = time.monotonic()
     scan = headers_from_path(path, book)
     series = chosen_series(series_from_scan(scan, book), series_uid, book)
+    if slab_mm is not None:
+        series = series_in_slabs(series, slab_mm)
     return Study(scan, series, time.monotonic() - started, book, series_uid)
 
 
@@ -95,6 +101,7 @@ def result_from_path(
     *,
     series_uid: str | None = None,
     book: RuleBook = DEFAULT_BOOK,
+    slab_mm: float | None = None,
     out: Path | None = None,
     progress: Progress = lambda *_: None,
 ) -> Result:
@@ -107,7 +114,7 @@ def result_from_path(
         output_folder(out) if out is not None else contextlib.nullcontext(),
         ThreadPoolExecutor(1, thread_name_prefix="ichclient-read") as reader,
     ):
-        reading = reader.submit(study_from_path, path, series_uid, book)
+        reading = reader.submit(study_from_path, path, series_uid, book, slab_mm)
         progress("reading", 0, 0)
         _give_a_moment(reading)
         progress("server", 0, 0)
@@ -229,7 +236,7 @@ def _slice_scores(judged: Judged, series: Series) -> SliceScores:
 def _picture(series: Series, judged: Judged, result: Result) -> bytes:
     """The slice with the highest score, decoded again so that no other was kept in memory."""
     index = result.top_slices[0]
-    one = hu_from_header(series.slices[index])
+    one = hu_of_slice(series, index)
     probability = judged.mask[index] / np.float32(255)
     mask = mask_from_grid(probability, judged.placements[index], judged.grid)
     caption = f"slice {index + 1} of {len(series.slices)}, score {judged.score[index]:.3f}"

@@ -63,7 +63,8 @@ class SeriesIdentity:
 class Series:
     """The chosen series: headers of its slices from inferior to superior, and where they lie.
 
-    `slice_verdicts` tell of every slice that was left out or is in doubt.
+    `slice_verdicts` tell of every slice that was left out or is in doubt. Where `slabs` are
+    given, each slice is the average of the planes there, and its own header the middle one.
     """
 
     slices: tuple[SliceHeader, ...]
@@ -72,11 +73,14 @@ class Series:
     considered: tuple[Candidate, ...] = ()
     warnings: tuple[Warning_, ...] = ()
     slice_verdicts: tuple[Verdict, ...] = field(default=())
+    slabs: tuple[tuple[SliceHeader, ...], ...] = ()
 
     def __post_init__(self) -> None:
         """Headers and places belong together."""
         if len(self.slices) != len(self.geometry.slices):
             raise ValueError("a series needs as many places as slices")
+        if self.slabs and len(self.slabs) != len(self.slices):
+            raise ValueError("a series in slabs needs one for each slice")
 
     @property
     def positions_mm(self) -> tuple[float, ...]:

@@ -28,6 +28,7 @@ from ichclient.result import (
 )
 from ichclient.rules import DEFAULT_BOOK, RuleBook
 from ichclient.series import Candidate, Series, chosen_series, series_from_scan
+from ichclient.slabs import series_in_slabs
 from ichclient.told import (
     considered,
     file_groups,
@@ -89,6 +90,7 @@ def validation_from_path(
     *,
     series_uid: str | None = None,
     book: RuleBook = DEFAULT_BOOK,
+    slab_mm: float | None = None,
     progress: Progress = lambda *_: None,
 ) -> Validation:
     """Read the headers below `path`, choose a series and decode all of it.
@@ -102,6 +104,8 @@ def validation_from_path(
     headers_s = time.monotonic() - started
     try:
         series = chosen_series(candidates, series_uid, book)
+        if slab_mm is not None:
+            series = series_in_slabs(series, slab_mm)
     except (NothingFound, RefusedInput) as refusal:
         told = _without_series(refusal, candidates, scan, book, series_uid)
     else:
