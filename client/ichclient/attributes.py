@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
 from typing import Any, Protocol, TypeVar
 
 from ichclient.headers import Vector3
@@ -97,8 +97,11 @@ def header_fields(attributes: Attributes) -> dict[str, Any]:
 
 
 def parts(raw: object) -> tuple[str, ...]:
-    """The values of a DICOM element as stripped texts, one or many."""
-    if isinstance(raw, Iterable) and not isinstance(raw, str | bytes):
+    """The values of a DICOM element as stripped texts, one or many.
+
+    A person's name is one value, though pydicom lets it be iterated letter by letter.
+    """
+    if isinstance(raw, MutableSequence | tuple):
         return tuple(str(part).strip() for part in raw)
     return (str(raw).strip(),)
 
