@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, MutableSequence, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from ichclient.headers import Vector3
@@ -97,11 +97,9 @@ def header_fields(attributes: Attributes) -> dict[str, Any]:
 
 
 def parts(raw: object) -> tuple[str, ...]:
-    """The values of a DICOM element as stripped texts, one or many.
-
-    A person's name is one value, though pydicom lets it be iterated letter by letter.
-    """
-    if isinstance(raw, MutableSequence | tuple):
+    """The values of a DICOM element as stripped texts, one or many."""
+    # A PersonName can be iterated, letter by letter, and is no sequence.
+    if isinstance(raw, Sequence) and not isinstance(raw, str | bytes):
         return tuple(str(part).strip() for part in raw)
     return (str(raw).strip(),)
 
