@@ -1,8 +1,8 @@
 """Encoded plane -> stored values, in this process or in one of its own.
 
-The JPEG-family decoders hold Python's lock, so threads do not make them faster: each decoding
-thread of a long series talks to a child process, `python -m ichclient.decoder`. A decoder that
-crashes or hangs on broken bytes then ends with its child, and costs one coded refusal.
+The decoders of compressed pixels hold Python's lock, so threads do not make them faster: for a long
+series child processes, `python -m ichclient.decoder`, decode beside this one. A child that crashes
+or hangs on broken bytes is ended, and costs one coded refusal.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _LENGTHS = struct.Struct("<LQ")
 # The fastest first; pydicom's own order is the last resort. Measured on 512 x 512 head CT.
 _PREFERRED = ("pylibjpeg", "pyjpegls")
 _EXTENDED_SYNTAX = "1.2.840.10008.1.2.4.51"
+_PIPE_BYTES = 2**20
 _START = b"\xfe\xff\x00\xe0\x00\x00\x00\x00\xfe\xff\x00\xe0"
 _END = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
 
@@ -116,10 +117,18 @@ def _extended_12_bit(data: bytes, encoding: Encoding) -> NDArray[Any]:
 
 
 class DecoderProcess:
-    """A child process that decodes for one thread; started when it is first needed."""
+    """A child process that decodes for one thread at a time."""
 
     def __init__(self) -> None:
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: subprocess.Popen[bytes] | None = _started()
+        self._greeted = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the child has imported what it needs; asking does not wait."""
+        if not self._greeted and self._child is not None and self._child.stdout is not None:
+            self._greeted = _has_said_something(self._child.stdout, 0)
+        return self._greeted
 
     def values(self, data: bytes, encoding: Encoding) -> NDArray[Any]:
         """Decode one plane in the child. Raises DecodeError, also where the child is lost."""
@@ -130,10 +139,12 @@ class DecoderProcess:
         assert child.stdout is not None
         try:
             head = json.dumps(asdict(encoding)).encode()
-            child.stdin.write(_LENGTHS.pack(len(head), len(data)) + head + data)
-            child.stdin.flush()
-            _wait(child.stdout)
-            answer, body = _message(child.stdout)
+            _write(child.stdin, _LENGTHS.pack(len(head), len(data)) + head + data)
+            answer: dict[str, Any] = {"ready": True}
+            while "ready" in answer:
+                if not _has_said_something(child.stdout, DECODE_LIMIT_S):
+                    raise TimeoutError
+                answer, body = _message(child.stdout)
         except (OSError, EOFError, TimeoutError) as error:
             self.close()
             how = "did not end in time" if isinstance(error, TimeoutError) else "crashed"
@@ -159,21 +170,34 @@ class DecoderProcess:
 def _started() -> subprocess.Popen[bytes]:
     package = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH", ""))))
-    return subprocess.Popen(
+    child = subprocess.Popen(
         [sys.executable, "-m", "ichclient.decoder"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": path},
+        bufsize=0,
         start_new_session=True,  # Ctrl-C is the parent's to answer
     )
+    for pipe in (child.stdin, child.stdout):
+        _widen(pipe)
+    return child
 
 
-def _wait(pipe: Any) -> None:
+def _widen(pipe: Any) -> None:
+    """Let a whole plane fit into a pipe, where the system allows it: fewer turns to and fro."""
+    try:
+        import fcntl
+
+        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    except (ImportError, AttributeError, OSError):
+        return
+
+
+def _has_said_something(pipe: Any, within_s: float) -> bool:
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
-        if not selector.select(DECODE_LIMIT_S):
-            raise TimeoutError
+        return bool(selector.select(within_s))
 
 
 def _message(pipe: Any) -> tuple[dict[str, Any], bytes]:
@@ -184,10 +208,20 @@ def _message(pipe: Any) -> tuple[dict[str, Any], bytes]:
 
 
 def _exactly(pipe: Any, count: int) -> bytes:
-    data: bytes = pipe.read(count)
-    if len(data) < count:
-        raise EOFError
-    return data
+    data = bytearray()
+    while len(data) < count:
+        part = pipe.read(count - len(data))
+        if not part:
+            raise EOFError
+        data += part
+    return bytes(data)
+
+
+def _write(pipe: Any, data: bytes) -> None:
+    """All of it: an unbuffered pipe may take a part."""
+    left = memoryview(data)
+    while left:
+        left = left[pipe.write(left) :]
 
 
 def _answer(data: bytes, encoding: Encoding) -> tuple[Mapping[str, Any], bytes]:
@@ -199,16 +233,22 @@ def _answer(data: bytes, encoding: Encoding) -> tuple[Mapping[str, Any], bytes]:
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer requests one by one until there are no more."""
+    """Say that imports are done, then answer requests one by one until there are no more."""
+    from pydicom.pixels.decoders import base  # noqa: F401 - now, not with the first plane
+
+    _say(answers, {"ready": True}, b"")
     while True:
         try:
             head, data = _message(requests)
         except EOFError:
             return
-        said, body = _answer(data, Encoding(**head))
-        text = json.dumps(said).encode()
-        answers.write(_LENGTHS.pack(len(text), len(body)) + text + body)
-        answers.flush()
+        _say(answers, *_answer(data, Encoding(**head)))
+
+
+def _say(answers: BinaryIO, said: Mapping[str, Any], body: bytes) -> None:
+    text = json.dumps(said).encode()
+    answers.write(_LENGTHS.pack(len(text), len(body)) + text + body)
+    answers.flush()
 
 
 def _main() -> None:

@@ -2,9 +2,9 @@
 
 A study's headers are read before anything else, so this is what a user waits for. It reads little
 endian files whose elements are as they should be, and answers None for everything else (another
-byte order, deflated, text beyond ASCII, an element of an unexpected VR, a header that breaks off
-or is longer than what was read): pydicom then reads the file, and decides what is wrong with it.
-A test holds both to the same headers.
+byte order, deflated, an unusual character set, an element of an unexpected VR, a header that
+breaks off or is longer than what was read): pydicom then reads the file, and decides what is wrong
+with it. A test holds both to the same headers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ _SHORT = {
     b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN",
     b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US",
 }  # fmt: skip
-_TEXTS = {"AS", "CS", "DA", "DS", "IS", "LO", "PN", "SH", "UI"}
+_CODES = {"AS", "CS", "DA", "DS", "IS", "UI"}  # always ASCII
+_WRITTEN = {"LO", "PN", "SH"}  # in the file's character set
+_CHARACTER_SET = 0x00080005
+_ENCODINGS = {"": "ascii", "ISO_IR 6": "ascii", "ISO_IR 100": "latin-1", "ISO_IR 192": "utf-8"}
 
 _EXPLICIT_HEAD = struct.Struct("<HH2sH")
 _IMPLICIT_HEAD = struct.Struct("<HHL")
@@ -104,7 +107,7 @@ def _top_level(
         place = value + length
         if place > size:
             raise _Unusual
-        if tag in wanted:
+        if tag in wanted or tag == _CHARACTER_SET:
             if tag in found:
                 raise _Unusual
             found[tag] = vr, data[value:place]
@@ -126,10 +129,11 @@ def _implicit(data: bytes, place: int, wanted: Wanted) -> tuple[_Found, int]:
         place = value + length
         if place > size:
             raise _Unusual
-        if tag in wanted:
+        if tag in wanted or tag == _CHARACTER_SET:
             if tag in found:
                 raise _Unusual
-            found[tag] = wanted[tag][1].encode(), data[value:place]
+            vr = "CS" if tag == _CHARACTER_SET else wanted[tag][1]
+            found[tag] = vr.encode(), data[value:place]
 
 
 def _after_sequence(data: bytes, place: int, *, implicit: bool, depth: int) -> int:
@@ -177,15 +181,16 @@ def _after_item(data: bytes, place: int, *, implicit: bool, depth: int) -> int:
 def _values(found: _Found, wanted: Wanted) -> Values:
     """Bytes -> what pydicom would give as text, texts or a number."""
     signed = found.get(0x00280103, (b"", b""))[1][:1] == b"\1"
+    encoding = _ENCODINGS[_plain(found.pop(_CHARACTER_SET, (b"", b""))[1])]
     values: Values = {}
     for tag, (vr, raw) in found.items():
         keyword, known = wanted[tag]
         if not raw:
             continue
-        if known in _TEXTS:
+        if known in _CODES or known in _WRITTEN:
             if vr.decode("ascii") != known:
                 raise _Unusual
-            values[keyword] = _split(raw)
+            values[keyword] = _split(raw, "ascii" if known in _CODES else encoding)
         else:
             name = vr.decode("ascii")
             if name == "US or SS":
@@ -196,8 +201,8 @@ def _values(found: _Found, wanted: Wanted) -> Values:
     return values
 
 
-def _split(raw: bytes) -> str | tuple[str, ...]:
-    parts = tuple(part.rstrip("\0 ") for part in raw.rstrip(b"\0 ").decode("ascii").split("\\"))
+def _split(raw: bytes, encoding: str) -> str | tuple[str, ...]:
+    parts = tuple(part.rstrip("\0 ") for part in raw.rstrip(b"\0 ").decode(encoding).split("\\"))
     return parts[0] if len(parts) == 1 else parts
 
 

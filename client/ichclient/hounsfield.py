@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import threading
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -186,24 +187,32 @@ def _ruled(decoding: Future[HUSlice], book: RuleBook) -> Iterator[HUSlice]:
 
 @contextlib.contextmanager
 def _decoding(headers: tuple[SliceHeader, ...], workers: int) -> Iterator[Decode]:
-    """How the threads decode: each by itself, or by a child where its codec holds Python's lock."""
+    """How the threads decode: by this process, and by its children where codecs hold its lock.
+
+    This process decodes one compressed plane at a time; each other worker has a child, which joins
+    in when it has started.
+    """
     compressed = any(header.TransferSyntaxUID not in UNCOMPRESSED for header in headers)
     if workers == 1 or not compressed or len(headers) < _SLICES_WORTH_A_PROCESS:
         yield values_from_bytes
         return
-    free: queue.SimpleQueue[DecoderProcess] = queue.SimpleQueue()
-    children = [DecoderProcess() for _ in range(workers)]
-    for child in children:
-        free.put(child)
+    children = [DecoderProcess() for _ in range(workers - 1)]
+    starting, lock = list(children), threading.Lock()
+    free: queue.SimpleQueue[Decode] = queue.SimpleQueue()
+    free.put(values_from_bytes)
 
     def decode(data: bytes, encoding: Encoding) -> NDArray[Any]:
         if not encoding.encapsulated:
             return values_from_bytes(data, encoding)
-        child = free.get()
+        with lock:
+            for child in [child for child in starting if child.is_ready]:
+                starting.remove(child)
+                free.put(child.values)
+        way = free.get()
         try:
-            return child.values(data, encoding)
+            return way(data, encoding)
         finally:
-            free.put(child)
+            free.put(way)
 
     try:
         yield decode
