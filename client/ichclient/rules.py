@@ -121,6 +121,10 @@ RULES: tuple[Rule, ...] = (
     Rule("derived_images", "stack", "warn", "DERIVED, but axial still.", notices.derived_images),
     Rule("inferred_sop_class", "stack", "warn", "No SOPClassUID; Modality is CT.",
          notices.inferred_sop_class),
+    Rule("forced_read", "stack", "warn", "No DICM mark, or no TransferSyntaxUID.",
+         notices.forced_read),
+    Rule("inferred_spacing", "stack", "warn", "No PixelSpacing, but a ReconstructionDiameter.",
+         notices.inferred_spacing),
     Rule("orientation_normalised", "stack", "warn", "ImageOrientationPatient is more than 0.0001 "
          "off.", notices.orientation_normalised),
     Rule("no_frame_of_reference", "stack", "warn", "FrameOfReferenceUID is absent.",
