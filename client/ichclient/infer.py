@@ -37,6 +37,7 @@ from ichclient.result import (
     result_to_json,
 )
 from ichclient.series import Series, chosen_series, series_from_scan
+from ichclient.sources import SourceOptions, opened_source
 from ichclient.stream import Judged, judged_from_slices
 from ichcore import SliceScores, StudyScore, mask_from_grid
 
@@ -64,32 +65,38 @@ def study_from_path(path: Path, series_uid: str | None = None) -> Study:
     return Study(scan, series, time.monotonic() - started)
 
 
-def considered_from_path(path: Path) -> tuple[Judgement, ...]:
-    """Judge every series below `path` by its headers, and say which one would be taken."""
-    candidates = series_from_scan(headers_from_path(path))
+def considered_from_path(
+    path: Path | str, source: SourceOptions | None = None, progress: Progress = lambda *_: None
+) -> tuple[Judgement, ...]:
+    """Judge every series of the study at `path` by its headers; say which one would be taken."""
+    with opened_source(path, source, progress) as files:
+        candidates = series_from_scan(headers_from_path(files))
     with contextlib.suppress(NothingFound, RefusedInput):
         candidates = chosen_series(candidates).considered
     return tuple(_judgement(item.verdict) for item in candidates)
 
 
 def result_from_path(
-    path: Path,
+    path: Path | str,
     options: ServerOptions,
     *,
+    source: SourceOptions | None = None,
     series_uid: str | None = None,
     out: Path | None = None,
     progress: Progress = lambda *_: None,
 ) -> Result:
     """Judge the study at `path`, and write its result into the folder `out` if there is one.
 
-    Raises an IchError for whatever stands in the way; nothing is written then.
+    `path` is whatever `opened_source` opens. Raises an IchError for whatever stands in the way;
+    nothing is written then.
     """
     started = time.monotonic()
     with (
         output_folder(out) if out is not None else contextlib.nullcontext(),
+        opened_source(path, source, progress) as opened,
         ThreadPoolExecutor(1, thread_name_prefix="ichclient-read") as reader,
     ):
-        reading = reader.submit(study_from_path, path, series_uid)
+        reading = reader.submit(study_from_path, opened, series_uid)
         progress("reading", 0, 0)
         _give_a_moment(reading)
         progress("server", 0, 0)
