@@ -61,7 +61,8 @@ def test_a_trap_is_told_with_what_its_rule_does_and_the_test_that_takes_it_out(
 @pytest.mark.parametrize("name", NAMED_TESTS)
 def test_every_named_test_exists(name: str) -> None:
     file, code, function = re.fullmatch(r"(\w+\.py)(?:\[(\w+)\]|::(\w+))", name).groups()  # type: ignore[union-attr]
-    tree = ast.parse((Path(__file__).parent / file).read_text(encoding="utf-8"))
+    (path,) = Path(__file__).parent.rglob(file)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     if function:
         assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
         return
