@@ -13,12 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ichclient.errors import (
-    NothingFound,
-    RefusedInput,
-    SourceError,
-    SourceUnreachable,
-)
+from ichclient.errors import NothingFound, RefusedInput, SourceError, SourceUnreachable
 from ichclient.sources.address import DimseAddress, Query, is_uid
 from ichclient.sources.limits import Intake
 from ichclient.sources.node import DimseNode, not_offered
@@ -114,14 +109,16 @@ class _Archive:
             found = partial(self._found, association, most)
             study = self._study(found, query)
             series = {
-                one["SeriesInstanceUID"]
+                self._uid(one, "SeriesInstanceUID"): one["NumberOfSeriesRelatedInstances"]
                 for one in found(
-                    "SERIES", StudyInstanceUID=study, SeriesInstanceUID=query.SeriesInstanceUID
+                    "SERIES", StudyInstanceUID=study, SeriesInstanceUID=query.SeriesInstanceUID,
+                    NumberOfSeriesRelatedInstances="",
                 )
                 if query.SeriesInstanceUID in ("", one["SeriesInstanceUID"])
-            }
+            }  # fmt: skip
             return study, {
-                uid: self._images(found, study, uid) for uid in sorted(filter(is_uid, series))
+                uid: self._images(found, study, uid, int(count) if count.isdecimal() else 0)
+                for uid, count in sorted(series.items())
             }
 
     def _study(self, found: Callable[..., list[dict[str, str]]], query: Query) -> str:
@@ -134,7 +131,7 @@ class _Archive:
         # A node may ignore a key that it does not know, and list everything it has.
         studies = sorted(
             {
-                one["StudyInstanceUID"]
+                self._uid(one, "StudyInstanceUID")
                 for one in found(level, **keys)
                 if all(value in ("", one[key]) for key, value in keys.items())
             }
@@ -151,17 +148,19 @@ class _Archive:
         return studies[0]
 
     def _images(
-        self, found: Callable[..., list[dict[str, str]]], study: str, series: str
+        self, found: Callable[..., list[dict[str, str]]], study: str, series: str, count: int
     ) -> dict[str, str]:
+        """The images of a series, which has `count` of them or more."""
         listed = found(
             "IMAGE", StudyInstanceUID=study, SeriesInstanceUID=series, SOPInstanceUID="",
             SOPClassUID="",
         )  # fmt: skip
-        return {
-            one["SOPInstanceUID"]: one["SOPClassUID"] or _CT_IMAGE
-            for one in listed
-            if is_uid(one["SOPInstanceUID"])
+        images = {
+            self._uid(one, "SOPInstanceUID"): one["SOPClassUID"] or _CT_IMAGE for one in listed
         }
+        if len(images) < count:
+            raise _partial_study(self._name, count, count - len(images))
+        return images
 
     def get(self, study: str, wanted: Wanted, receiver: _Receiver) -> None:
         """Have the instances sent over the association that asks for them."""
@@ -243,6 +242,11 @@ class _Archive:
             raise SourceUnreachable(f"{self._name} ended the association.") from error
         return iter(answers)
 
+    def _uid(self, one: dict[str, str], keyword: str) -> str:
+        if not is_uid(one[keyword]):
+            raise SourceError(f"{self._name} lists something without a {keyword}. [garbage]")
+        return one[keyword]
+
     def _refused(self, status: int) -> SourceError:
         return SourceError(f"{self._name} refused with DIMSE status 0x{status:04X}.")
 
@@ -264,7 +268,7 @@ def _identifier(level: str, **keys: str) -> Dataset:
 
 def _partial_study(name: str, count: int, missing: int) -> SourceError:
     return SourceError(
-        f"{name} has {count} images and did not send {missing} of them. Part of a study is not "
+        f"{name} has {count} images and did not give {missing} of them. Part of a study is not "
         "judged; ask whoever runs it. [partial_study]"
     )
 
