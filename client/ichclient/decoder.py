@@ -130,6 +130,11 @@ class DecoderProcess:
             self._greeted = _has_said_something(self._child.stdout, 0)
         return self._greeted
 
+    def wait(self) -> None:
+        """Return when it is ready, or has ended."""
+        if self._child is not None and self._child.stdout is not None and not self._greeted:
+            self._greeted = _has_said_something(self._child.stdout, DECODE_LIMIT_S)
+
     def values(self, data: bytes, encoding: Encoding) -> NDArray[Any]:
         """Decode one plane in the child. Raises DecodeError, also where the child is lost."""
         if self._child is None:

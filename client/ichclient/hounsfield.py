@@ -7,19 +7,17 @@ put in order, a few slices ahead of whoever takes them, and judged as a series.
 from __future__ import annotations
 
 import contextlib
-import queue
-import threading
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ichclient.codecs import Codec, codecs
-from ichclient.decoder import DecoderProcess, Encoding, values_from_bytes
+from ichclient.decoder import values_from_bytes
+from ichclient.decoders import decoder_pool
 from ichclient.errors import RefusedInput
 from ichclient.frames import UNCOMPRESSED, refused
 from ichclient.geometry import canonical_orientation
@@ -46,7 +44,7 @@ _BONE_ABOVE_HU = 200.0
 _SOFT_TISSUE_HU = (0.0, 80.0)
 _SOFT_TISSUE_SHARE = 0.01
 _LOOK_AHEAD = 4
-# Below this a series is decoded before child processes have started.
+# Below this a series is decoded before child processes would have started.
 _SLICES_WORTH_A_PROCESS = 48
 
 
@@ -160,17 +158,17 @@ def hu_from_header(
 def _in_order(headers: tuple[SliceHeader, ...], workers: int, book: RuleBook) -> Iterator[HUSlice]:
     """Decode on threads with a bounded look-ahead."""
     waiting: deque[Future[HUSlice]] = deque()
-    with _decoding(headers, workers) as decode:
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="ichclient-decode")
-        try:
-            for header in headers:
-                waiting.append(pool.submit(hu_from_header, header, decode, book))
-                if len(waiting) >= workers + _LOOK_AHEAD:
-                    yield from _ruled(waiting.popleft(), book)
-            while waiting:
+    decode = _decoder(headers, workers)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="ichclient-decode")
+    try:
+        for header in headers:
+            waiting.append(pool.submit(hu_from_header, header, decode, book))
+            if len(waiting) >= workers + _LOOK_AHEAD:
                 yield from _ruled(waiting.popleft(), book)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        while waiting:
+            yield from _ruled(waiting.popleft(), book)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _ruled(decoding: Future[HUSlice], book: RuleBook) -> Iterator[HUSlice]:
@@ -185,37 +183,9 @@ def _ruled(decoding: Future[HUSlice], book: RuleBook) -> Iterator[HUSlice]:
     yield one if warnings == one.warnings else replace(one, warnings=warnings)
 
 
-@contextlib.contextmanager
-def _decoding(headers: tuple[SliceHeader, ...], workers: int) -> Iterator[Decode]:
-    """How the threads decode: by this process, and by its children where codecs hold its lock.
-
-    This process decodes one compressed plane at a time; each other worker has a child, which joins
-    in when it has started.
-    """
+def _decoder(headers: tuple[SliceHeader, ...], workers: int) -> Decode:
+    """How the threads decode: by child processes where codecs hold Python's lock, and it pays."""
     compressed = any(header.TransferSyntaxUID not in UNCOMPRESSED for header in headers)
     if workers == 1 or not compressed or len(headers) < _SLICES_WORTH_A_PROCESS:
-        yield values_from_bytes
-        return
-    children = [DecoderProcess() for _ in range(workers - 1)]
-    starting, lock = list(children), threading.Lock()
-    free: queue.SimpleQueue[Decode] = queue.SimpleQueue()
-    free.put(values_from_bytes)
-
-    def decode(data: bytes, encoding: Encoding) -> NDArray[Any]:
-        if not encoding.encapsulated:
-            return values_from_bytes(data, encoding)
-        with lock:
-            for child in [child for child in starting if child.is_ready]:
-                starting.remove(child)
-                free.put(child.values)
-        way = free.get()
-        try:
-            return way(data, encoding)
-        finally:
-            free.put(way)
-
-    try:
-        yield decode
-    finally:
-        for child in children:
-            child.close()
+        return values_from_bytes
+    return decoder_pool(workers).decode
