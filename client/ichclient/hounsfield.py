@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ichclient.codecs import Codec, codecs
-from ichclient.decoder import values_from_bytes
-from ichclient.decoders import decoder_pool
+from ichclient.decoders import decoder_pool, isolated_values
 from ichclient.errors import RefusedInput
 from ichclient.frames import UNCOMPRESSED, refused
 from ichclient.geometry import canonical_orientation
@@ -43,6 +42,7 @@ _AIR_BELOW_HU = -900.0
 _BONE_ABOVE_HU = 200.0
 _SOFT_TISSUE_HU = (0.0, 80.0)
 _SOFT_TISSUE_SHARE = 0.01
+_SPARSE = 3  # every third row and column is enough to estimate a share
 _LOOK_AHEAD = 4
 # Below this a series is decoded before child processes would have started.
 _SLICES_WORTH_A_PROCESS = 48
@@ -128,7 +128,7 @@ def _plausible(
 
 
 def hu_from_header(
-    header: SliceHeader, decode: Decode = values_from_bytes, book: RuleBook = DEFAULT_BOOK
+    header: SliceHeader, decode: Decode = isolated_values, book: RuleBook = DEFAULT_BOOK
 ) -> HUSlice:
     """Decode the plane of a header to Hounsfield units.
 
@@ -139,7 +139,8 @@ def hu_from_header(
         raise refused(header, "no_position", "it lacks orientation or PixelSpacing; export again")
     plane = plane_from_stored(header, *stored_values(header, decode), rules=book.pixel_rules)
     hu = plane.hu
-    soft = (hu >= _SOFT_TISSUE_HU[0]) & (hu <= _SOFT_TISSUE_HU[1])
+    sparse = hu[::_SPARSE, ::_SPARSE]
+    soft = (sparse >= _SOFT_TISSUE_HU[0]) & (sparse <= _SOFT_TISSUE_HU[1])
     np.maximum(hu, np.float32(AIR_HU), out=hu)
     orientation = canonical_orientation(header.ImageOrientationPatient)
     row_spacing_mm, column_spacing_mm = orientation.spacing(header.PixelSpacing)
@@ -158,7 +159,10 @@ def hu_from_header(
 def _in_order(headers: tuple[SliceHeader, ...], workers: int, book: RuleBook) -> Iterator[HUSlice]:
     """Decode on threads with a bounded look-ahead."""
     waiting: deque[Future[HUSlice]] = deque()
-    decode = _decoder(headers, workers)
+    compressed = any(header.TransferSyntaxUID not in UNCOMPRESSED for header in headers)
+    # Plain values cost less than two threads' quarrel over Python's lock.
+    workers = workers if compressed else 1
+    decode = _decoder(headers, workers) if compressed else isolated_values
     pool = ThreadPoolExecutor(workers, thread_name_prefix="ichclient-decode")
     try:
         for header in headers:
@@ -184,8 +188,7 @@ def _ruled(decoding: Future[HUSlice], book: RuleBook) -> Iterator[HUSlice]:
 
 
 def _decoder(headers: tuple[SliceHeader, ...], workers: int) -> Decode:
-    """How the threads decode: by child processes where codecs hold Python's lock, and it pays."""
-    compressed = any(header.TransferSyntaxUID not in UNCOMPRESSED for header in headers)
-    if workers == 1 or not compressed or len(headers) < _SLICES_WORTH_A_PROCESS:
-        return values_from_bytes
-    return decoder_pool(workers).decode
+    """How the threads decode; for a long series each finds a child process to do it."""
+    if workers > 1 and len(headers) >= _SLICES_WORTH_A_PROCESS:
+        decoder_pool().grow(workers)
+    return isolated_values

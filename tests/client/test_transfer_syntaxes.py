@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,16 @@ def test_a_child_that_is_lost_costs_one_refusal(
     assert child.values(data, encoding).shape == (32, 32)
 
 
+def test_a_fork_starts_children_of_its_own() -> None:
+    mine = decoder_pool()
+    reading, writing = os.pipe()
+    if (pid := os.fork()) == 0:
+        os.write(writing, b"1" if decoder_pool() is not mine else b"0")
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert os.read(reading, 1) == b"1"
+
+
 def test_a_child_that_does_not_end_is_ended(
     tmp_path: Path, make_slice: Make, child: DecoderProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,7 +283,8 @@ def test_a_long_compressed_series_is_decoded_by_children_with_the_same_values(
     monkeypatch.setattr(hounsfield, "_SLICES_WORTH_A_PROCESS", 20)
     asked: list[int] = []
     plain = DecoderProcess.values
-    decoder_pool(2).wait()
+    decoder_pool().grow(2)
+    decoder_pool().wait()
 
     def values(self: DecoderProcess, data: bytes, encoding: Encoding) -> NDArray[Any]:
         asked.append(len(data))
