@@ -61,6 +61,7 @@ FOREIGN = {
     ],
     "highdicom": ["training/ichtrain/data/masks.py"],
     "grpc": ["client/ichclient/readiness.py", "client/ichclient/transport.py"],
+    "httpx": ["client/ichclient/sources/dicomweb.py", "client/ichclient/sources/http.py"],
     "lightning_fabric": ["training/ichtrain/fit/checkpoint.py"],
     "nibabel": ["training/ichtrain/data/masks.py", "training/ichtrain/phantom/atlas.py"],
     "matplotlib": [
@@ -98,9 +99,12 @@ FOREIGN = {
         "client/ichclient/decoder.py",
         "client/ichclient/dicom.py",
         "client/ichclient/frames.py",
+        "client/ichclient/sources/dicomdir.py",
+        "client/ichclient/sources/dimse.py",
         "training/ichtrain/data/patients.py",
         "training/ichtrain/phantom/dicom.py",
     ],
+    "pynetdicom": ["client/ichclient/sources/node.py"],
     "pytorch_lightning": ["training/ichtrain/fit/loop.py"],
     "rich": ["cli.py", "*_cli.py", "client/ichclient/terminal.py"],
     "sklearn": [
@@ -143,6 +147,7 @@ FOREIGN = {
         "export/ichexport/adapters/*.py",
         "model_repository/*/1/*.py",
     ],
+    "zstandard": ["client/ichclient/sources/archives.py"],
     "tritonclient": [
         "client/ichclient/transport.py",
         "export/ichexport/configs.py",  # protobuf classes of config.pbtxt, no client

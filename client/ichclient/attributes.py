@@ -30,7 +30,7 @@ INTEGERS = (
 COUNTS = ("NumberOfFrames", "SamplesPerPixel")
 DECIMALS = (
     "SliceThickness", "WindowCenter", "RescaleSlope", "RescaleIntercept",
-    "LossyImageCompressionRatio",
+    "LossyImageCompressionRatio", "ReconstructionDiameter",
 )  # fmt: skip
 VECTORS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 IDENTITY = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
@@ -87,6 +87,7 @@ def header_fields(attributes: Attributes) -> dict[str, Any]:
     fields["ImagePositionPatient"] = value("ImagePositionPatient", position)
     fields["ImageOrientationPatient"] = value("ImageOrientationPatient", directions)
     fields["PixelSpacing"] = value("PixelSpacing", lambda raw: positive(decimals(raw, 2)))
+    _infer_spacing(fields, attributes.broken)
     fields["ImageType"] = value("ImageType", labels) or ()
     fields["age_years"] = value("PatientAge", years)
     names = [folded(value(name, text) or "") for name in ("PatientID", "PatientName")]
@@ -94,6 +95,16 @@ def header_fields(attributes: Attributes) -> dict[str, Any]:
     fields["named_phantom"] = any(_PHANTOM_NAME.match(name) for name in names)
     fields["malformed"] = tuple(attributes.broken)
     return fields
+
+
+def _infer_spacing(fields: dict[str, Any], broken: Sequence[str]) -> None:
+    """PixelSpacing that is absent, from the diameter that a square image was reconstructed in."""
+    diameter, rows = fields.pop("ReconstructionDiameter"), fields["Rows"]
+    fields["inferred_spacing"] = False
+    absent = fields["PixelSpacing"] is None and "PixelSpacing" not in broken
+    if absent and diameter and diameter > 0 and rows and rows == fields["Columns"]:
+        fields["PixelSpacing"] = (diameter / rows, diameter / rows)
+        fields["inferred_spacing"] = True
 
 
 def parts(raw: object) -> tuple[str, ...]:

@@ -23,7 +23,14 @@ from ichclient.attributes import KEYWORDS, Attributes, header_fields
 from ichclient.elements import elements_from_bytes
 from ichclient.enhanced import FUNCTIONAL_GROUPS, frames_from_dataset
 from ichclient.errors import NothingFound
-from ichclient.frames import DEFLATED_SYNTAX, MAX_INFLATED_BYTES, inflates_within
+from ichclient.frames import (
+    BIG_ENDIAN_SYNTAX,
+    DEFLATED_SYNTAX,
+    EXPLICIT_SYNTAX,
+    IMPLICIT_SYNTAX,
+    MAX_INFLATED_BYTES,
+    inflates_within,
+)
 from ichclient.headers import (
     CT_IMAGE_CLASSES,
     ENHANCED_CT_CLASSES,
@@ -36,6 +43,14 @@ from ichclient.headers import (
 if TYPE_CHECKING:
     from ichclient.rules import RuleBook
 
+# Implicit or not, little endian or not, as pydicom guesses it from the first elements.
+_SYNTAX_BY_ENCODING: dict[tuple[bool | None, bool | None], str] = {
+    (True, True): IMPLICIT_SYNTAX,
+    (False, True): EXPLICIT_SYNTAX,
+    (False, False): BIG_ENDIAN_SYNTAX,
+}
+# A file without preamble begins with its file meta, or else with group 0008.
+_FIRST_GROUPS = (b"\2\0", b"\10\0", b"\0\10")
 _DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
 _PREAMBLE_BYTES = 128
 _MAGIC = b"DICM"
@@ -124,7 +139,7 @@ def _read(file: Path, relative: str) -> tuple[SliceHeader, ...] | Verdict:
                 return Verdict("empty_file", "The file has no bytes. Copy it again.", relative)
             start = opened.read(_FIRST_READ_BYTES)
         if start[_PREAMBLE_BYTES : _PREAMBLE_BYTES + len(_MAGIC)] != _MAGIC:
-            return Verdict("not_dicom", "There is no DICM mark at byte 128: not DICOM.", relative)
+            return _without_mark(_File(file, relative, status.st_size, status.st_mtime_ns), start)
         return _parsed(_File(file, relative, status.st_size, status.st_mtime_ns), start)
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -133,7 +148,7 @@ def _read(file: Path, relative: str) -> tuple[SliceHeader, ...] | Verdict:
 
 @dataclass(frozen=True)
 class _File:
-    """A file that carries the DICOM mark, and what it was like when it was opened."""
+    """A file that may be DICOM, and what it was like when it was opened."""
 
     path: Path
     relative: str
@@ -152,6 +167,15 @@ def _parsed(file: _File, start: bytes) -> tuple[SliceHeader, ...] | Verdict:
     return _parsed_by_pydicom(file, start)
 
 
+def _without_mark(file: _File, start: bytes) -> tuple[SliceHeader, ...] | Verdict:
+    """A file without preamble, if it begins as DICOM does and proves to be an image of a series."""
+    if start[:2] in _FIRST_GROUPS and DEFLATED_SYNTAX.encode() not in start:
+        found = _parsed_by_pydicom(file, start, force=True)
+        if not isinstance(found, Verdict) and found[0].StudyInstanceUID and found[0].is_ct_image:
+            return found
+    return Verdict("not_dicom", "There is no DICM mark at byte 128: not DICOM.", file.relative)
+
+
 @functools.cache
 def _wanted() -> dict[int, tuple[str, str]]:
     """Tag -> keyword and VR of everything that a header holds."""
@@ -161,7 +185,9 @@ def _wanted() -> dict[int, tuple[str, str]]:
     return {tag: (keyword, dictionary_VR(tag)) for tag, keyword in tags.items() if tag is not None}
 
 
-def _parsed_by_pydicom(file: _File, start: bytes) -> tuple[SliceHeader, ...] | Verdict:
+def _parsed_by_pydicom(
+    file: _File, start: bytes, *, force: bool = False
+) -> tuple[SliceHeader, ...] | Verdict:
     """Parse whatever DICOM there is."""
     from pydicom import dcmread
 
@@ -171,7 +197,7 @@ def _parsed_by_pydicom(file: _File, start: bytes) -> tuple[SliceHeader, ...] | V
     tags = [*KEYWORDS, *FUNCTIONAL_GROUPS]
     with _quiet(), file.path.open("rb") as opened:
         try:
-            dataset = dcmread(opened, stop_before_pixels=True, specific_tags=tags)
+            dataset = dcmread(opened, stop_before_pixels=True, specific_tags=tags, force=force)
             end = opened.tell()
         except OSError:
             raise
@@ -180,8 +206,10 @@ def _parsed_by_pydicom(file: _File, start: bytes) -> tuple[SliceHeader, ...] | V
             return Verdict("truncated_header", sentence, file.relative, {"bytes": file.size})
         meta = dataset.file_meta
         media_class = str(meta.get("MediaStorageSOPClassUID", ""))
-        syntax = str(meta.get("TransferSyntaxUID", ""))
+        named = str(meta.get("TransferSyntaxUID", ""))
+        syntax = named or _SYNTAX_BY_ENCODING.get(dataset.original_encoding, "")
         header = _header(Attributes((dataset,)), file, syntax, media_class)
+        header = replace(header, forced=force or not named)
         found = _header_or_verdict(header, file, media_class, end)
         if isinstance(found, Verdict) or header.SOPClassUID not in ENHANCED_CT_CLASSES:
             return found

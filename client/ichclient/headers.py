@@ -71,7 +71,8 @@ class SliceHeader:
     enhanced image from 0 and is None for any other file. `file_bytes` and `modified_ns` are what
     the file was like when its header was read. `identified` says whether PatientID is filled,
     `named_phantom` whether it or PatientName begins with a word for a phantom; the words
-    themselves are not kept.
+    themselves are not kept. `inferred_spacing` says that PixelSpacing is that of
+    ReconstructionDiameter, `forced` that the file names no transfer syntax or lacks the DICOM mark.
     """
 
     path: Path
@@ -120,6 +121,8 @@ class SliceHeader:
     age_years: float | None = None
     identified: bool = True
     named_phantom: bool = False
+    inferred_spacing: bool = False
+    forced: bool = False
     frame_index: int | None = None
     malformed: tuple[str, ...] = ()
     pixel_offset: int = 0

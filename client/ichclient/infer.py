@@ -37,6 +37,7 @@ from ichclient.result import (
 from ichclient.rules import DEFAULT_BOOK, RuleBook
 from ichclient.series import Series, chosen_series, series_from_scan
 from ichclient.slabs import series_in_slabs
+from ichclient.sources import SourceOptions, opened_source
 from ichclient.stream import Judged, judged_from_slices
 from ichclient.told import (
     considered,
@@ -83,22 +84,30 @@ def study_from_path(
     return Study(scan, series, time.monotonic() - started, book, series_uid)
 
 
-def considered_from_path(path: Path, book: RuleBook = DEFAULT_BOOK) -> tuple[Judgement, ...]:
-    """Judge every series below `path` by its headers, and say which one would be taken.
+def considered_from_path(
+    path: Path | str,
+    book: RuleBook = DEFAULT_BOOK,
+    *,
+    source: SourceOptions | None = None,
+    progress: Progress = lambda *_: None,
+) -> tuple[Judgement, ...]:
+    """Judge every series of the study at `path` by its headers; say which one would be taken.
 
     The series stand in the order of their rank, the files that are no image behind them.
     """
-    scan = headers_from_path(path, book)
-    candidates = series_from_scan(scan, book)
+    with opened_source(path, source, progress) as files:
+        scan = headers_from_path(files, book)
+        candidates = series_from_scan(scan, book)
     with contextlib.suppress(NothingFound, RefusedInput):
         candidates = chosen_series(candidates, book=book).considered
     return (*considered(candidates), *file_groups(scan.skipped))
 
 
 def result_from_path(
-    path: Path,
+    path: Path | str,
     options: ServerOptions,
     *,
+    source: SourceOptions | None = None,
     series_uid: str | None = None,
     book: RuleBook = DEFAULT_BOOK,
     slab_mm: float | None = None,
@@ -107,14 +116,16 @@ def result_from_path(
 ) -> Result:
     """Judge the study at `path`, and write its result into the folder `out` if there is one.
 
-    Raises an IchError for whatever stands in the way; nothing is written then.
+    `path` is whatever `opened_source` opens. Raises an IchError for whatever stands in the way;
+    nothing is written then.
     """
     started = time.monotonic()
     with (
         output_folder(out) if out is not None else contextlib.nullcontext(),
+        opened_source(path, source, progress) as opened,
         ThreadPoolExecutor(1, thread_name_prefix="ichclient-read") as reader,
     ):
-        reading = reader.submit(study_from_path, path, series_uid, book, slab_mm)
+        reading = reader.submit(study_from_path, opened, series_uid, book, slab_mm)
         progress("reading", 0, 0)
         _give_a_moment(reading)
         progress("server", 0, 0)

@@ -171,6 +171,25 @@ def inferred_sop_class(stack: Stack, _: Site) -> Found | None:
     return Found("SOPClassUID is absent; the files were taken for CT images by their Modality.")
 
 
+def forced_read(stack: Stack, _: Site) -> Found | None:
+    """Files whose encoding had to be guessed."""
+    forced = [header.relative_path for header in stack.slices if header.forced]
+    if not forced:
+        return None
+    return Found(
+        f"{len(forced)} file(s) lack the DICOM mark or a transfer syntax and were read as their "
+        "first elements are written.",
+        {"files": ", ".join(forced[:10])},
+    )
+
+
+def inferred_spacing(stack: Stack, _: Site) -> Found | None:
+    """A pixel size from the reconstruction diameter."""
+    if not any(header.inferred_spacing for header in stack.slices):
+        return None
+    return Found("PixelSpacing is absent; it was taken from ReconstructionDiameter and Rows.")
+
+
 def orientation_normalised(stack: Stack, _: Site) -> Found | None:
     """Directions that are a little off, and were made exact."""
     error = worst_orientation(stack)

@@ -121,6 +121,10 @@ RULES: tuple[Rule, ...] = (
     Rule("derived_images", "stack", "warn", "DERIVED, but axial still.", notices.derived_images),
     Rule("inferred_sop_class", "stack", "warn", "No SOPClassUID; Modality is CT.",
          notices.inferred_sop_class),
+    Rule("forced_read", "stack", "warn", "No DICM mark, or no TransferSyntaxUID.",
+         notices.forced_read),
+    Rule("inferred_spacing", "stack", "warn", "No PixelSpacing, but a ReconstructionDiameter.",
+         notices.inferred_spacing),
     Rule("orientation_normalised", "stack", "warn", "ImageOrientationPatient is more than 0.0001 "
          "off.", notices.orientation_normalised),
     Rule("no_frame_of_reference", "stack", "warn", "FrameOfReferenceUID is absent.",
@@ -149,9 +153,6 @@ RULES: tuple[Rule, ...] = (
     Rule("implausible_hu", "slice", "refuse", "The series holds no air, bone or soft tissue."),
     Rule("excess_pixels", "slice", "warn", "Bytes after the pixels, which are not used."),
     Rule("wrong_transfer_syntax", "slice", "warn", "Compressed by its label, plain by its bytes."),
-    # Series, averaged in slabs.py where that was asked for.
-    Rule("slab_averaged", "slice", "fix", "Thin slices were averaged to slabs."),
-    Rule("slab_not_needed", "slice", "warn", "Slabs were asked for, and slices are as thick."),
     # Slices, by their values: found and fixed in intensities.py, by the table there.
     Rule("not_monochrome", "slice", "refuse", "PhotometricInterpretation is a colour."),
     Rule("bad_rescale", "slice", "refuse", "Slope or intercept is no number, or the slope is 0."),

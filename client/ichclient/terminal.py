@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _COLOURS = {"positive": "bold red", "negative": "green", "indeterminate": "yellow"}
 _STAGES = {
+    "fetching": "Fetching the study",
+    "unpacking": "Unpacking the archive",
     "reading": "Reading DICOM headers",
     "server": "Starting and proving the server",
     "slices": "Judging slices",

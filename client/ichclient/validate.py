@@ -29,6 +29,7 @@ from ichclient.result import (
 from ichclient.rules import DEFAULT_BOOK, RuleBook
 from ichclient.series import Candidate, Series, chosen_series, series_from_scan
 from ichclient.slabs import series_in_slabs
+from ichclient.sources import SourceOptions, opened_source
 from ichclient.told import (
     considered,
     file_groups,
@@ -86,30 +87,33 @@ class Validation:
 
 
 def validation_from_path(
-    path: Path,
+    path: Path | str,
     *,
+    source: SourceOptions | None = None,
     series_uid: str | None = None,
     book: RuleBook = DEFAULT_BOOK,
     slab_mm: float | None = None,
     progress: Progress = lambda *_: None,
 ) -> Validation:
-    """Read the headers below `path`, choose a series and decode all of it.
+    """Read the headers of the study at `path`, choose a series and decode all of it.
 
-    Raises NothingFound where there is no DICOM at all, of which there is nothing to tell.
+    `path` is whatever `opened_source` opens. Raises NothingFound where there is no DICOM at all,
+    of which there is nothing to tell.
     """
     started = time.monotonic()
-    progress("reading", 0, 0)
-    scan = headers_from_path(path, book)
-    candidates = series_from_scan(scan, book)
-    headers_s = time.monotonic() - started
-    try:
-        series = chosen_series(candidates, series_uid, book)
-        if slab_mm is not None:
-            series = series_in_slabs(series, slab_mm)
-    except (NothingFound, RefusedInput) as refusal:
-        told = _without_series(refusal, candidates, scan, book, series_uid)
-    else:
-        told = _with_series(series, scan, book, series_uid, progress)
+    with opened_source(path, source, progress) as opened:
+        progress("reading", 0, 0)
+        scan = headers_from_path(opened, book)
+        candidates = series_from_scan(scan, book)
+        headers_s = time.monotonic() - started
+        try:
+            series = chosen_series(candidates, series_uid, book)
+            if slab_mm is not None:
+                series = series_in_slabs(series, slab_mm)
+        except (NothingFound, RefusedInput) as refusal:
+            told = _without_series(refusal, candidates, scan, book, series_uid)
+        else:
+            told = _with_series(series, scan, book, series_uid, progress)
     now = time.monotonic() - started
     timings = {"read_headers_s": round(headers_s, 4), "total_s": round(now, 4)}
     return replace(told, timings=timings, file_groups=file_groups(scan.skipped))

@@ -119,6 +119,12 @@ def no_class(dataset: Any) -> None:
     del dataset.file_meta.MediaStorageSOPClassUID
 
 
+def without_preamble(folder: Path, make: Make) -> None:
+    make.series(folder)
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes()[132:])
+
+
 def overlay(dataset: Any) -> None:
     values = np.frombuffer(dataset.PixelData, np.uint16).copy()
     values[: values.size // 4] |= 1 << 12
@@ -211,6 +217,8 @@ TRAPS: dict[str, Build] = {
     "monoenergetic": tagged(SeriesDescription="HEAD MONO 70 KEV"),
     "derived_images": tagged(ImageType=["DERIVED", "PRIMARY", "AXIAL"]),
     "inferred_sop_class": lambda folder, make: make.edited(folder, no_class),
+    "forced_read": without_preamble,
+    "inferred_spacing": tagged(PixelSpacing=None, ReconstructionDiameter=192),
     "orientation_normalised": tagged(ImageOrientationPatient=[1, 0, 0, 0.003, 1, 0]),
     "no_frame_of_reference": tagged(FrameOfReferenceUID=None),
     "small_field_of_view": tagged(PixelSpacing=[5.0, 5.0]),
