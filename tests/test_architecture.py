@@ -50,6 +50,8 @@ FOREIGN = {
     "click": ["cli.py", "*_cli.py"],
     # The CUDA runtime for a served model, which has no torch.
     "cuda": ["export/ichexport/adapters/rtx.py", "model_repository/*/1/rtx.py"],
+    # The one codestream that pydicom does not hand to it.
+    "gdcm": ["client/ichclient/decoder.py"],
     "google": [
         "client/ichclient/transport.py",
         "export/ichexport/configs.py",
@@ -93,8 +95,10 @@ FOREIGN = {
     ],
     "pyarrow": ["training/ichtrain/data/manifest.py"],
     "pydicom": [
+        "client/ichclient/codecs.py",
+        "client/ichclient/decoder.py",
         "client/ichclient/dicom.py",
-        "client/ichclient/hounsfield.py",
+        "client/ichclient/frames.py",
         "client/ichclient/sources/dicomdir.py",
         "client/ichclient/sources/dimse.py",
         "training/ichtrain/data/patients.py",

@@ -64,6 +64,25 @@ def _server_options(command: _F) -> _F:
     return command
 
 
+def _rules_options(command: _F) -> _F:
+    """Options of every command that judges a study; the command gets them as `book`."""
+
+    @functools.wraps(command)
+    def run(*args: Any, allow: tuple[str, ...], rules: Path | None, **kwargs: Any) -> Any:
+        from ichclient.rules_file import book_from_options
+
+        return command(*args, book=book_from_options(rules, allow), **kwargs)
+
+    for option in (
+        click.option("--allow", multiple=True, metavar="CODE",
+                     help="Let this refusal through with a warning, for example gap; repeatable."),
+        click.option("--rules", type=_DIRECTORY, metavar="FILE",
+                     help="A site's own words, kernels and limits (TOML)."),
+    ):  # fmt: skip
+        run = option(run)
+    return run  # type: ignore[return-value]
+
+
 def _study(_: click.Context, __: click.Parameter, value: str) -> str:
     from ichclient.sources.address import address_from_text
 
@@ -114,6 +133,13 @@ def _source_options(command: _F) -> _F:
     return run  # type: ignore[return-value]
 
 
+_series_option = click.option(
+    "--series", metavar="UID", help="Judge this SeriesInstanceUID, whatever its texts say."
+)
+_slab_option = click.option(
+    "--slab", type=click.FloatRange(min=0.5, max=20), metavar="MM",
+    help="Average thin slices to slabs every MM; a warning says what was done.",
+)  # fmt: skip
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
 
@@ -129,14 +155,16 @@ def main() -> None:
 @main.command()
 @_study_argument
 @click.option("--out", type=_DIRECTORY, metavar="DIR", help="Write result.json and a picture here.")
-@click.option("--series", metavar="UID", help="Judge this SeriesInstanceUID.")
+@_series_option
+@_slab_option
 @_server_options
 @_source_options
 @_json_option
 @told
+@_rules_options
 def infer(
-    study: str, out: Path | None, series: str | None, as_json: bool, timeout: float, source: Any,
-    **server: Any,
+    study: str, out: Path | None, series: str | None, slab: float | None, as_json: bool,
+    timeout: float, source: Any, book: Any, **server: Any,
 ) -> None:  # fmt: skip
     """Judge the head CT in STUDY.
 
@@ -153,8 +181,9 @@ def infer(
     options = ServerOptions(timeout_s=timeout, **server)
     with progress_bar(stderr) as progress:
         result = result_from_path(
-            study, options, source=source, series_uid=series, out=out, progress=progress
-        )
+            study, options, source=source, series_uid=series, book=book, slab_mm=slab, out=out,
+            progress=progress,
+        )  # fmt: skip
     if as_json:
         click.echo(result_to_json(result), nl=False)
     else:
@@ -205,7 +234,8 @@ def doctor(as_json: bool, timeout: float, **server: Any) -> None:
 @_source_options
 @_json_option
 @told
-def series(study: str, source: Any, as_json: bool) -> None:
+@_rules_options
+def series(study: str, source: Any, as_json: bool, book: Any) -> None:
     """List the series in STUDY (as for infer), with why each would be judged or not."""
     from dataclasses import asdict
 
@@ -213,8 +243,39 @@ def series(study: str, source: Any, as_json: bool) -> None:
     from ichclient.terminal import console, print_candidates, progress_bar
 
     with progress_bar(console(stderr=True)) as progress:
-        considered = considered_from_path(study, source, progress)
+        considered = considered_from_path(study, book, source=source, progress=progress)
     if as_json:
         click.echo(json.dumps([asdict(item) for item in considered], indent=2, allow_nan=False))
     else:
         print_candidates(console(stderr=False), considered)
+
+
+@main.command()
+@_study_argument
+@_series_option
+@_slab_option
+@_source_options
+@_json_option
+@told
+@_rules_options
+def validate(
+    study: str, series: str | None, slab: float | None, source: Any, as_json: bool, book: Any
+) -> None:
+    """Judge whether STUDY (as for infer) may be judged, down to the last pixel, without any server.
+
+    The exit code is that of infer: 0 where nothing speaks against it, 3 and 4 where it does.
+    """
+    from ichclient.result import result_to_json
+    from ichclient.terminal import console, print_validation, progress_bar
+    from ichclient.validate import validation_from_path
+
+    stderr = console(stderr=True)
+    with progress_bar(stderr) as progress:
+        validation = validation_from_path(
+            study, source=source, series_uid=series, book=book, slab_mm=slab, progress=progress
+        )
+    if as_json:
+        click.echo(result_to_json(validation), nl=False)
+    else:
+        print_validation(console(stderr=False), validation)
+    sys.exit(validation.exit_code)

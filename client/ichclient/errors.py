@@ -2,6 +2,7 @@
 
     ichcore.errors.IchError           1
     +-- IchClientError                1
+        +-- BadRules                  2   a rules file that cannot be understood
         +-- NothingFound              3   no files, no DICOM, no CT
         +-- RefusedInput              4   CT was found, none of it may be judged
         +-- SourceError              12   a PACS answered, but not with the whole study
@@ -38,6 +39,17 @@ class RefusedInput(IchClientError):
     """CT was found, but none of it may be judged, or its pixels cannot be trusted."""
 
     exit_code = 4
+
+    @property
+    def code(self) -> str:
+        """The code of the rule that refused, which ends the message in brackets."""
+        return str(self).rpartition("[")[2].rstrip("]") if str(self).endswith("]") else "refused"
+
+
+class BadRules(IchClientError):
+    """A rules file, or a code to be allowed, that cannot be understood."""
+
+    exit_code = 2
 
 
 class SourceError(IchClientError):

@@ -50,7 +50,12 @@ class Judged:
     mask: NDArray[np.uint8]
     provenance: tuple[str, ...]
     placements: tuple[Placement, ...]
-    warnings: tuple[Warning_, ...]
+    slice_warnings: tuple[tuple[Warning_, ...], ...]
+
+    @property
+    def warnings(self) -> tuple[Warning_, ...]:
+        """Those of all slices, in order."""
+        return tuple(warning for told in self.slice_warnings for warning in told)
 
 
 def items_from_slices(slices: Iterable[HUSlice], grid: Grid) -> Iterator[Item]:
@@ -138,7 +143,7 @@ def _judged(answer: ChunkScores, chunk: list[Item], grid: Grid) -> Judged:
         mask=np.rint(probability * 255).astype(np.uint8),
         provenance=answer.provenance,
         placements=tuple(item.placement for item in chunk),
-        warnings=tuple(warning for item in chunk for warning in item.warnings),
+        slice_warnings=tuple(item.warnings for item in chunk),
     )
 
 
@@ -154,5 +159,5 @@ def _joined(parts: list[Judged]) -> Judged:
         mask=np.concatenate([part.mask for part in parts]),
         provenance=tuple(text for part in parts for text in part.provenance),
         placements=tuple(placement for part in parts for placement in part.placements),
-        warnings=tuple(warning for part in parts for warning in part.warnings),
+        slice_warnings=tuple(told for part in parts for told in part.slice_warnings),
     )
