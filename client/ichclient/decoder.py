@@ -1,8 +1,8 @@
 """Encoded plane -> stored values, in this process or in one of its own.
 
-The decoders of compressed pixels hold Python's lock, so threads do not make them faster: for a long
-series child processes, `python -m ichclient.decoder`, decode beside this one. A child that crashes
-or hangs on broken bytes is ended, and costs one coded refusal.
+A child process is `python -m ichclient.decoder`. Decoders of compressed pixels hold Python's lock,
+so threads do not make them faster, and they can crash on broken bytes: a child that crashes or
+hangs is ended, and costs one coded refusal.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ichclient.frames import BIG_ENDIAN_SYNTAX
 
 DECODE_LIMIT_S = 60.0
 _LENGTHS = struct.Struct("<LQ")
@@ -58,6 +60,8 @@ def values_from_bytes(data: bytes, encoding: Encoding) -> NDArray[Any]:
 
     Raises DecodeError.
     """
+    if _is_plain(encoding):
+        return _plain_values(data, encoding)
     from pydicom.pixels.decoders.base import get_decoder
 
     if encoding.transfer_syntax_uid == _EXTENDED_SYNTAX and encoding.bits_stored == 12:
@@ -86,6 +90,25 @@ def values_from_bytes(data: bytes, encoding: Encoding) -> NDArray[Any]:
             if not plugin:
                 raise DecodeError(type(error).__name__) from error
     raise AssertionError("the loop ends by answer or error")
+
+
+def _is_plain(encoding: Encoding) -> bool:
+    """Whole numbers of 16 bits as they are: nearly all uncompressed CT."""
+    return (
+        not encoding.encapsulated
+        and encoding.bits_allocated == 16
+        and encoding.samples_per_pixel == 1
+        and encoding.pixel_keyword == "PixelData"
+    )
+
+
+def _plain_values(data: bytes, encoding: Encoding) -> NDArray[Any]:
+    """A view on the bytes, without a copy."""
+    order = ">" if encoding.transfer_syntax_uid == BIG_ENDIAN_SYNTAX else "<"
+    kind = "i" if encoding.pixel_representation == 1 else "u"
+    if len(data) != 2 * encoding.rows * encoding.columns:
+        raise DecodeError("too few bytes")
+    return np.frombuffer(data, f"{order}{kind}2").reshape(encoding.rows, encoding.columns)
 
 
 def _extended_12_bit(data: bytes, encoding: Encoding) -> NDArray[Any]:
@@ -130,6 +153,11 @@ class DecoderProcess:
             self._greeted = _has_said_something(self._child.stdout, 0)
         return self._greeted
 
+    def wait(self) -> None:
+        """Return when it is ready, or has ended."""
+        if self._child is not None and self._child.stdout is not None and not self._greeted:
+            self._greeted = _has_said_something(self._child.stdout, DECODE_LIMIT_S)
+
     def values(self, data: bytes, encoding: Encoding) -> NDArray[Any]:
         """Decode one plane in the child. Raises DecodeError, also where the child is lost."""
         if self._child is None:
@@ -139,8 +167,10 @@ class DecoderProcess:
         assert child.stdout is not None
         try:
             head = json.dumps(asdict(encoding)).encode()
-            _write(child.stdin, _LENGTHS.pack(len(head), len(data)) + head + data)
+            _write(child.stdin, _LENGTHS.pack(len(head), len(data)) + head)
+            _write(child.stdin, data)
             answer: dict[str, Any] = {"ready": True}
+            self._greeted = True  # it is waited for here
             while "ready" in answer:
                 if not _has_said_something(child.stdout, DECODE_LIMIT_S):
                     raise TimeoutError
@@ -156,6 +186,7 @@ class DecoderProcess:
     def close(self) -> None:
         """End the child, whatever it is doing."""
         child, self._child = self._child, None
+        self._greeted = False
         if child is not None:
             child.kill()
             child.wait()
@@ -200,21 +231,22 @@ def _has_said_something(pipe: Any, within_s: float) -> bool:
         return bool(selector.select(within_s))
 
 
-def _message(pipe: Any) -> tuple[dict[str, Any], bytes]:
+def _message(pipe: Any) -> tuple[dict[str, Any], bytearray]:
     """Read one message: lengths, JSON, bytes. Raises EOFError."""
     head_bytes, body_bytes = _LENGTHS.unpack(_exactly(pipe, _LENGTHS.size))
     head = json.loads(_exactly(pipe, head_bytes))
     return head, _exactly(pipe, body_bytes)
 
 
-def _exactly(pipe: Any, count: int) -> bytes:
-    data = bytearray()
-    while len(data) < count:
-        part = pipe.read(count - len(data))
-        if not part:
+def _exactly(pipe: Any, count: int) -> bytearray:
+    data = bytearray(count)
+    left = memoryview(data)
+    while left:
+        got = pipe.readinto(left)
+        if not got:
             raise EOFError
-        data += part
-    return bytes(data)
+        left = left[got:]
+    return data
 
 
 def _write(pipe: Any, data: bytes) -> None:
@@ -224,12 +256,14 @@ def _write(pipe: Any, data: bytes) -> None:
         left = left[pipe.write(left) :]
 
 
-def _answer(data: bytes, encoding: Encoding) -> tuple[Mapping[str, Any], bytes]:
+def _answer(data: bytes, encoding: Encoding) -> tuple[Mapping[str, Any], bytes | memoryview]:
     try:
         values = values_from_bytes(data, encoding)
     except DecodeError as error:
         return {"error": str(error)}, b""
-    return {"dtype": values.dtype.str, "shape": values.shape}, values.tobytes()
+    return {"dtype": values.dtype.str, "shape": values.shape}, np.ascontiguousarray(
+        values
+    ).data.cast("B")
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
@@ -242,12 +276,13 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
             head, data = _message(requests)
         except EOFError:
             return
-        _say(answers, *_answer(data, Encoding(**head)))
+        _say(answers, *_answer(bytes(data), Encoding(**head)))
 
 
-def _say(answers: BinaryIO, said: Mapping[str, Any], body: bytes) -> None:
+def _say(answers: BinaryIO, said: Mapping[str, Any], body: bytes | memoryview) -> None:
     text = json.dumps(said).encode()
-    answers.write(_LENGTHS.pack(len(text), len(body)) + text + body)
+    answers.write(_LENGTHS.pack(len(text), len(body)) + text)
+    answers.write(body)
     answers.flush()
 
 

@@ -7,19 +7,16 @@ put in order, a few slices ahead of whoever takes them, and judged as a series.
 from __future__ import annotations
 
 import contextlib
-import queue
-import threading
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ichclient.codecs import Codec, codecs
-from ichclient.decoder import DecoderProcess, Encoding, values_from_bytes
+from ichclient.decoders import decoder_pool, isolated_values
 from ichclient.errors import RefusedInput
 from ichclient.frames import UNCOMPRESSED, refused
 from ichclient.geometry import canonical_orientation
@@ -45,8 +42,9 @@ _AIR_BELOW_HU = -900.0
 _BONE_ABOVE_HU = 200.0
 _SOFT_TISSUE_HU = (0.0, 80.0)
 _SOFT_TISSUE_SHARE = 0.01
+_SPARSE = 3  # every third row and column is enough to estimate a share
 _LOOK_AHEAD = 4
-# Below this a series is decoded before child processes have started.
+# Below this a series is decoded before child processes would have started.
 _SLICES_WORTH_A_PROCESS = 48
 
 
@@ -130,7 +128,7 @@ def _plausible(
 
 
 def hu_from_header(
-    header: SliceHeader, decode: Decode = values_from_bytes, book: RuleBook = DEFAULT_BOOK
+    header: SliceHeader, decode: Decode = isolated_values, book: RuleBook = DEFAULT_BOOK
 ) -> HUSlice:
     """Decode the plane of a header to Hounsfield units.
 
@@ -141,7 +139,8 @@ def hu_from_header(
         raise refused(header, "no_position", "it lacks orientation or PixelSpacing; export again")
     plane = plane_from_stored(header, *stored_values(header, decode), rules=book.pixel_rules)
     hu = plane.hu
-    soft = (hu >= _SOFT_TISSUE_HU[0]) & (hu <= _SOFT_TISSUE_HU[1])
+    sparse = hu[::_SPARSE, ::_SPARSE]
+    soft = (sparse >= _SOFT_TISSUE_HU[0]) & (sparse <= _SOFT_TISSUE_HU[1])
     np.maximum(hu, np.float32(AIR_HU), out=hu)
     orientation = canonical_orientation(header.ImageOrientationPatient)
     row_spacing_mm, column_spacing_mm = orientation.spacing(header.PixelSpacing)
@@ -160,17 +159,20 @@ def hu_from_header(
 def _in_order(headers: tuple[SliceHeader, ...], workers: int, book: RuleBook) -> Iterator[HUSlice]:
     """Decode on threads with a bounded look-ahead."""
     waiting: deque[Future[HUSlice]] = deque()
-    with _decoding(headers, workers) as decode:
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="ichclient-decode")
-        try:
-            for header in headers:
-                waiting.append(pool.submit(hu_from_header, header, decode, book))
-                if len(waiting) >= workers + _LOOK_AHEAD:
-                    yield from _ruled(waiting.popleft(), book)
-            while waiting:
+    compressed = any(header.TransferSyntaxUID not in UNCOMPRESSED for header in headers)
+    # Plain values cost less than two threads' quarrel over Python's lock.
+    workers = workers if compressed else 1
+    decode = _decoder(headers, workers) if compressed else isolated_values
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="ichclient-decode")
+    try:
+        for header in headers:
+            waiting.append(pool.submit(hu_from_header, header, decode, book))
+            if len(waiting) >= workers + _LOOK_AHEAD:
                 yield from _ruled(waiting.popleft(), book)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        while waiting:
+            yield from _ruled(waiting.popleft(), book)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _ruled(decoding: Future[HUSlice], book: RuleBook) -> Iterator[HUSlice]:
@@ -185,37 +187,8 @@ def _ruled(decoding: Future[HUSlice], book: RuleBook) -> Iterator[HUSlice]:
     yield one if warnings == one.warnings else replace(one, warnings=warnings)
 
 
-@contextlib.contextmanager
-def _decoding(headers: tuple[SliceHeader, ...], workers: int) -> Iterator[Decode]:
-    """How the threads decode: by this process, and by its children where codecs hold its lock.
-
-    This process decodes one compressed plane at a time; each other worker has a child, which joins
-    in when it has started.
-    """
-    compressed = any(header.TransferSyntaxUID not in UNCOMPRESSED for header in headers)
-    if workers == 1 or not compressed or len(headers) < _SLICES_WORTH_A_PROCESS:
-        yield values_from_bytes
-        return
-    children = [DecoderProcess() for _ in range(workers - 1)]
-    starting, lock = list(children), threading.Lock()
-    free: queue.SimpleQueue[Decode] = queue.SimpleQueue()
-    free.put(values_from_bytes)
-
-    def decode(data: bytes, encoding: Encoding) -> NDArray[Any]:
-        if not encoding.encapsulated:
-            return values_from_bytes(data, encoding)
-        with lock:
-            for child in [child for child in starting if child.is_ready]:
-                starting.remove(child)
-                free.put(child.values)
-        way = free.get()
-        try:
-            return way(data, encoding)
-        finally:
-            free.put(way)
-
-    try:
-        yield decode
-    finally:
-        for child in children:
-            child.close()
+def _decoder(headers: tuple[SliceHeader, ...], workers: int) -> Decode:
+    """How the threads decode; for a long series each finds a child process to do it."""
+    if workers > 1 and len(headers) >= _SLICES_WORTH_A_PROCESS:
+        decoder_pool().grow(workers)
+    return isolated_values

@@ -104,11 +104,11 @@ def _rescale(plane: Plane) -> None:
         plane.lowest_hu, plane.highest_hu = float(hu.min()), float(hu.max())
         return
     plane.padded = padded
-    inside = ~padded
-    plane.lowest_hu = float(hu.min(where=inside, initial=np.inf))
-    plane.highest_hu = float(hu.max(where=inside, initial=-np.inf))
-    hu[padded] = AIR_HU
-    if not inside.any():
+    # A measured value for all padding, so that it takes no part in the range; argmin finds one.
+    np.copyto(hu, hu.flat[int(padded.argmin())], where=padded)
+    plane.lowest_hu, plane.highest_hu = float(hu.min()), float(hu.max())
+    np.copyto(hu, np.float32(AIR_HU), where=padded)
+    if padded.all():
         plane.lowest_hu = plane.highest_hu = AIR_HU
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ichclient.codecs import is_decoded, missing_codec
 from ichclient.codestream import size_from_codestream
-from ichclient.decoder import DecodeError, Encoding, values_from_bytes
+from ichclient.decoder import DecodeError, Encoding
 from ichclient.frames import (
     EXPLICIT_SYNTAX,
     UNCOMPRESSED,
@@ -23,7 +23,7 @@ Decode: TypeAlias = Callable[[bytes, Encoding], NDArray[Any]]
 
 
 def stored_values(
-    header: SliceHeader, decode: Decode = values_from_bytes
+    header: SliceHeader, decode: Decode
 ) -> tuple[NDArray[Any], int, tuple[Warning_, ...]]:
     """The values as stored, the bytes they took in the file, and what was noticed.
 
