@@ -50,6 +50,8 @@ FOREIGN = {
     "click": ["cli.py", "*_cli.py"],
     # The CUDA runtime for a served model, which has no torch.
     "cuda": ["export/ichexport/adapters/rtx.py", "model_repository/*/1/rtx.py"],
+    # The one codestream that pydicom does not hand to it.
+    "gdcm": ["client/ichclient/decoder.py"],
     "google": [
         "client/ichclient/transport.py",
         "export/ichexport/configs.py",
@@ -60,6 +62,7 @@ FOREIGN = {
     ],
     "highdicom": ["training/ichtrain/data/masks.py"],
     "grpc": ["client/ichclient/readiness.py", "client/ichclient/transport.py"],
+    "httpx": ["client/ichclient/sources/dicomweb.py", "client/ichclient/sources/http.py"],
     "lightning_fabric": ["training/ichtrain/fit/checkpoint.py"],
     "nibabel": ["training/ichtrain/data/masks.py", "training/ichtrain/phantom/atlas.py"],
     "matplotlib": [
@@ -100,11 +103,16 @@ FOREIGN = {
     ],
     "pyarrow": ["training/ichtrain/data/manifest.py"],
     "pydicom": [
+        "client/ichclient/codecs.py",
+        "client/ichclient/decoder.py",
         "client/ichclient/dicom.py",
-        "client/ichclient/hounsfield.py",
+        "client/ichclient/frames.py",
+        "client/ichclient/sources/dicomdir.py",
+        "client/ichclient/sources/dimse.py",
         "training/ichtrain/data/patients.py",
         "training/ichtrain/phantom/dicom.py",
     ],
+    "pynetdicom": ["client/ichclient/sources/node.py"],
     "pytorch_lightning": ["training/ichtrain/fit/loop.py"],
     "rich": ["cli.py", "*_cli.py", "client/ichclient/terminal.py"],
     "sklearn": [
@@ -147,6 +155,7 @@ FOREIGN = {
         "export/ichexport/adapters/*.py",
         "model_repository/*/1/*.py",
     ],
+    "zstandard": ["client/ichclient/sources/archives.py"],
     "tritonclient": [
         "client/ichclient/transport.py",
         "export/ichexport/configs.py",  # protobuf classes of config.pbtxt, no client

@@ -1,6 +1,6 @@
 """Path -> Scan: find DICOM images in a file or folder and read their headers, never their pixels.
 
-The only place, beside `hounsfield.py`, that knows pydicom. Reading is never forced: pydicom accepts
+With `pixels.py` the only place that reads with pydicom. Reading is never forced: pydicom accepts
 a text file as an empty dataset when forced, and reads a file cut inside its header without any
 error, so the position at which the header ends is compared with the file's size here.
 """
@@ -8,51 +8,63 @@ error, so the position at which the header ends is compared with the file's size
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
-import math
 import os
 import secrets
+import stat
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
+from ichclient.attributes import KEYWORDS, Attributes, header_fields
+from ichclient.elements import elements_from_bytes
+from ichclient.enhanced import FUNCTIONAL_GROUPS, frames_from_dataset
 from ichclient.errors import NothingFound
-from ichclient.headers import CT_IMAGE_CLASSES, Fact, Scan, SliceHeader, Vector3, Verdict
+from ichclient.frames import (
+    BIG_ENDIAN_SYNTAX,
+    DEFLATED_SYNTAX,
+    EXPLICIT_SYNTAX,
+    IMPLICIT_SYNTAX,
+    MAX_INFLATED_BYTES,
+    inflates_within,
+)
+from ichclient.headers import (
+    CT_IMAGE_CLASSES,
+    ENHANCED_CT_CLASSES,
+    Fact,
+    Scan,
+    SliceHeader,
+    Verdict,
+)
 
 if TYPE_CHECKING:
-    from pydicom.dataset import FileDataset
+    from ichclient.rules import RuleBook
 
-_T = TypeVar("_T")
-
+# Implicit or not, little endian or not, as pydicom guesses it from the first elements.
+_SYNTAX_BY_ENCODING: dict[tuple[bool | None, bool | None], str] = {
+    (True, True): IMPLICIT_SYNTAX,
+    (False, True): EXPLICIT_SYNTAX,
+    (False, False): BIG_ENDIAN_SYNTAX,
+}
+# A file without preamble begins with its file meta, or else with group 0008.
+_FIRST_GROUPS = (b"\2\0", b"\10\0", b"\0\10")
 _DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
-_DEFLATED_SYNTAX = "1.2.840.10008.1.2.1.99"
 _PREAMBLE_BYTES = 128
 _MAGIC = b"DICM"
 # A pixel data element is at least its tag, VR and length, and a byte of pixels.
 _SHORTEST_PIXEL_ELEMENT = 13
+# Headers of single-frame CT have 2 to 20 kB; longer ones are left to pydicom.
+_FIRST_READ_BYTES = 32 * 1024
 _RUN_KEY = secrets.token_bytes(16)
 
-_TEXTS = (
-    "SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID",
-    "FrameOfReferenceUID", "Modality", "Manufacturer", "SeriesDescription",
-    "PhotometricInterpretation", "ConvolutionKernel", "ContrastBolusAgent",
-    "BodyPartExamined", "PatientPosition", "RescaleType",
-)  # fmt: skip
-_INTEGERS = (
-    "SeriesNumber", "InstanceNumber", "AcquisitionNumber", "Rows", "Columns", "BitsAllocated",
-    "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit",
-)  # fmt: skip
-_COUNTS = ("NumberOfFrames", "SamplesPerPixel")
-_DECIMALS = ("SliceThickness", "WindowCenter", "RescaleSlope", "RescaleIntercept")
-_VECTORS = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
-_IDENTITY = ("PatientID", "IssuerOfPatientID")
-_TAGS = [*_TEXTS, *_INTEGERS, *_COUNTS, *_DECIMALS, *_VECTORS, *_IDENTITY, "ImageType"]
 
-
-def headers_from_path(path: Path) -> Scan:
+def headers_from_path(path: Path, book: RuleBook | None = None) -> Scan:
     """Read the headers of all DICOM images under a file or folder, in order of their paths.
+
+    `book` is the table of rules by which files are told; None stands for the whole of it.
 
     Raises NothingFound where the path does not exist, holds no file, or holds no DICOM image.
     """
@@ -64,24 +76,32 @@ def headers_from_path(path: Path) -> Scan:
         raise NothingFound(f"{root} is an empty folder. Give the folder of one CT study.")
     base = root if root.is_dir() else root.parent
     found = tuple(_read(file, file.relative_to(base).as_posix()) for file in files)
-    headers = tuple(item for item in found if isinstance(item, SliceHeader))
-    skipped = tuple(item for item in found if isinstance(item, Verdict))
+    headers = tuple(header for item in found if isinstance(item, tuple) for header in item)
+    skipped = tuple(
+        item
+        for item in found
+        if isinstance(item, Verdict) and (book is None or book.holds(item.code))
+    )
     if not headers:
         raise NothingFound(_nothing_sentence(root, skipped))
     return Scan(root=base, headers=headers, skipped=skipped)
 
 
-def pixel_digest(header: SliceHeader) -> str:
-    """SHA-256 of a file from its pixel data element to its end, to compare pixels undecoded."""
-    with header.path.open("rb") as file:
-        file.seek(header.pixel_offset)
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def has_overlay_in_pixels(header: SliceHeader) -> bool:
+    """Whether a file keeps an overlay in the unused bits of its pixels, as old scanners did."""
+    from pydicom import dcmread
 
-
-def file_digest(header: SliceHeader) -> str:
-    """SHA-256 of a whole file, to tell a copied file from another with the same UID."""
-    with header.path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    groups = range(0x6000, 0x6020, 2)
+    tags = [group << 16 | element for group in groups for element in (0x0100, 0x0102)]
+    try:
+        with _quiet():
+            found = dcmread(header.path, stop_before_pixels=True, specific_tags=[*tags])
+    except Exception:  # its header was read before; whatever is wrong now is no overlay
+        return False
+    return any(
+        (group << 16 | 0x0102) in found and int(found[group << 16 | 0x0102].value or 0) > 0
+        for group in groups
+    )
 
 
 def _files_below(root: Path) -> Iterator[Path]:
@@ -106,152 +126,133 @@ def _files_below(root: Path) -> Iterator[Path]:
         waiting.extend(entry for entry in reversed(entries) if entry.is_dir())
 
 
-def _read(file: Path, relative: str) -> SliceHeader | Verdict:
-    """The header of one file, or the verdict that says why there is none."""
+def _read(file: Path, relative: str) -> tuple[SliceHeader, ...] | Verdict:
+    """The headers of the planes in one file, or the verdict that says why there is none."""
     try:
-        if not file.is_file():
-            return Verdict("unreadable", "It is not a regular file that can be read.", relative)
-        size = file.stat().st_size
-        if size == 0:
-            return Verdict("empty_file", "The file has no bytes. Copy it again.", relative)
-        with file.open("rb") as opened:
-            start = opened.read(_PREAMBLE_BYTES + len(_MAGIC))
-        if not start.endswith(_MAGIC) or len(start) < _PREAMBLE_BYTES + len(_MAGIC):
-            return Verdict("not_dicom", "There is no DICM mark at byte 128: not DICOM.", relative)
-        return _parsed(file, relative, size)
+        # Without waiting: nobody may ever write into a pipe that lies in the folder.
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_BINARY", 0))
+        with open(descriptor, "rb", buffering=0) as opened:  # noqa: PTH123 - it is a descriptor
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                return Verdict("unreadable", "It is not a regular file that can be read.", relative)
+            if status.st_size == 0:
+                return Verdict("empty_file", "The file has no bytes. Copy it again.", relative)
+            start = opened.read(_FIRST_READ_BYTES)
+        if start[_PREAMBLE_BYTES : _PREAMBLE_BYTES + len(_MAGIC)] != _MAGIC:
+            return _without_mark(_File(file, relative, status.st_size, status.st_mtime_ns), start)
+        return _parsed(_File(file, relative, status.st_size, status.st_mtime_ns), start)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         return Verdict("unreadable", f"The file cannot be read: {reason}.", relative)
 
 
-def _parsed(file: Path, relative: str, size: int) -> SliceHeader | Verdict:
-    """Parse a file that carries the DICOM mark."""
+@dataclass(frozen=True)
+class _File:
+    """A file that may be DICOM, and what it was like when it was opened."""
+
+    path: Path
+    relative: str
+    size: int
+    modified_ns: int
+
+
+def _parsed(file: _File, start: bytes) -> tuple[SliceHeader, ...] | Verdict:
+    """Parse a file that carries the DICOM mark: quickly if it is as usual, else with pydicom."""
+    quick = elements_from_bytes(start, _wanted())
+    if quick is not None:
+        attributes = Attributes((quick.values,))
+        header = _header(attributes, file, quick.transfer_syntax, quick.media_class)
+        if header.SOPClassUID not in ENHANCED_CT_CLASSES:
+            return _header_or_verdict(header, file, quick.media_class, quick.end)
+    return _parsed_by_pydicom(file, start)
+
+
+def _without_mark(file: _File, start: bytes) -> tuple[SliceHeader, ...] | Verdict:
+    """A file without preamble, if it begins as DICOM does and proves to be an image of a series."""
+    if start[:2] in _FIRST_GROUPS and DEFLATED_SYNTAX.encode() not in start:
+        found = _parsed_by_pydicom(file, start, force=True)
+        if not isinstance(found, Verdict) and found[0].StudyInstanceUID and found[0].is_ct_image:
+            return found
+    return Verdict("not_dicom", "There is no DICM mark at byte 128: not DICOM.", file.relative)
+
+
+@functools.cache
+def _wanted() -> dict[int, tuple[str, str]]:
+    """Tag -> keyword and VR of everything that a header holds."""
+    from pydicom.datadict import dictionary_VR, tag_for_keyword
+
+    tags = {tag_for_keyword(keyword): keyword for keyword in KEYWORDS}
+    return {tag: (keyword, dictionary_VR(tag)) for tag, keyword in tags.items() if tag is not None}
+
+
+def _parsed_by_pydicom(
+    file: _File, start: bytes, *, force: bool = False
+) -> tuple[SliceHeader, ...] | Verdict:
+    """Parse whatever DICOM there is."""
     from pydicom import dcmread
 
-    with _quiet(), file.open("rb") as opened:
+    if DEFLATED_SYNTAX.encode() in start and not inflates_within(file.path, MAX_INFLATED_BYTES):
+        sentence = f"Inflated it would have more than {MAX_INFLATED_BYTES >> 20} MiB: no slice."
+        return Verdict("too_large", sentence, file.relative, {"bytes": file.size})
+    tags = [*KEYWORDS, *FUNCTIONAL_GROUPS]
+    with _quiet(), file.path.open("rb") as opened:
         try:
-            dataset = dcmread(opened, stop_before_pixels=True, specific_tags=[*_TAGS])
+            dataset = dcmread(opened, stop_before_pixels=True, specific_tags=tags, force=force)
             end = opened.tell()
         except OSError:
             raise
         except Exception as error:  # pydicom raises many kinds on broken bytes
             sentence = f"The header breaks off or is malformed ({type(error).__name__})."
-            return Verdict("truncated_header", sentence, relative, {"bytes": size})
-        return _header_or_verdict(dataset, file, relative, size, end)
+            return Verdict("truncated_header", sentence, file.relative, {"bytes": file.size})
+        meta = dataset.file_meta
+        media_class = str(meta.get("MediaStorageSOPClassUID", ""))
+        named = str(meta.get("TransferSyntaxUID", ""))
+        syntax = named or _SYNTAX_BY_ENCODING.get(dataset.original_encoding, "")
+        header = _header(Attributes((dataset,)), file, syntax, media_class)
+        header = replace(header, forced=force or not named)
+        found = _header_or_verdict(header, file, media_class, end)
+        if isinstance(found, Verdict) or header.SOPClassUID not in ENHANCED_CT_CLASSES:
+            return found
+        return frames_from_dataset(found[0], dataset)
 
 
 def _header_or_verdict(
-    dataset: FileDataset, file: Path, relative: str, size: int, end: int
-) -> SliceHeader | Verdict:
+    header: SliceHeader, file: _File, media_class: str, end: int
+) -> tuple[SliceHeader] | Verdict:
     """Tell an image from a directory, from a document, and from a file cut inside its header."""
-    meta = dataset.file_meta
-    media_class = str(meta.get("MediaStorageSOPClassUID", ""))
     if media_class == _DICOMDIR_CLASS:
-        return Verdict("dicomdir", "A DICOM directory lists files and is no image.", relative)
-    syntax = str(meta.get("TransferSyntaxUID", ""))
-    deflated = syntax == _DEFLATED_SYNTAX
-    header = _header_from_dataset(dataset, file, relative, syntax, media_class)
-    cut = not deflated and size - end < _SHORTEST_PIXEL_ELEMENT
+        sentence = "A DICOM directory lists files and is no image."
+        return Verdict("dicomdir", sentence, file.relative)
+    deflated = header.TransferSyntaxUID == DEFLATED_SYNTAX
+    cut = not deflated and file.size - end < _SHORTEST_PIXEL_ELEMENT
+    if header.Rows and header.Columns and header.SeriesInstanceUID and not cut:
+        return (replace(header, pixel_offset=0 if deflated else end),)
     facts: dict[str, Fact] = {
-        "bytes": size,
+        "bytes": file.size,
         "SOPClassUID": header.SOPClassUID,
         "Modality": header.Modality,
     }
-    if header.Rows and header.Columns and header.SeriesInstanceUID and not cut:
-        return _with_offset(header, 0 if deflated else end)
     if header.SOPClassUID in CT_IMAGE_CLASSES or not header.SeriesInstanceUID:
-        sentence = f"The file ends after {size} bytes, before its pixel data. Copy it again."
-        return Verdict("truncated_header", sentence, relative, facts)
+        sentence = f"The file ends after {file.size} bytes, before its pixel data. Copy it again."
+        return Verdict("truncated_header", sentence, file.relative, facts)
     sentence = f"It is DICOM of modality {header.Modality or 'unknown'} without pixels: no image."
-    return Verdict("not_image", sentence, relative, facts)
+    return Verdict("not_image", sentence, file.relative, facts)
 
 
-def _header_from_dataset(
-    dataset: FileDataset, file: Path, relative: str, syntax: str, media_class: str
-) -> SliceHeader:
-    """Read each attribute on its own, so that a broken one costs only itself."""
-    broken: list[str] = []
-
-    def value(keyword: str, convert: Callable[[object], _T]) -> _T | None:
-        try:
-            raw = dataset.get(keyword)
-            return None if raw is None or raw == "" else convert(raw)
-        except Exception:  # a bad optional value never kills a study
-            broken.append(keyword)
-            return None
-
-    texts = {name: value(name, _text) or "" for name in _TEXTS}
-    texts["SOPClassUID"] = texts["SOPClassUID"] or media_class
-    integers = {name: value(name, _integer) for name in _INTEGERS}
-    counts = {name: value(name, _integer) or 1 for name in _COUNTS}
-    decimals = {name: value(name, _decimal) for name in _DECIMALS}
-    position = value("ImagePositionPatient", lambda raw: _floats(raw, 3))
-    orientation = value("ImageOrientationPatient", lambda raw: _floats(raw, 6))
-    spacing = value("PixelSpacing", lambda raw: _positive(_floats(raw, 2)))
-    image_type = value("ImageType", lambda raw: tuple(part.upper() for part in _parts(raw)))
-    identity = "|".join(value(name, _text) or "" for name in _IDENTITY)
+def _header(attributes: Attributes, file: _File, syntax: str, media_class: str) -> SliceHeader:
+    """The header of a file as a whole."""
+    fields = header_fields(attributes)
+    fields["SOPClassUID"] = fields["SOPClassUID"] or media_class
+    identity = attributes.identity().encode("utf-8", "replace")
     return SliceHeader(
-        path=file,
-        relative_path=relative,
+        path=file.path,
+        relative_path=file.relative,
         TransferSyntaxUID=syntax,
-        ImageType=image_type or (),
-        ImagePositionPatient=None if position is None else _vector3(position),
-        ImageOrientationPatient=None if orientation is None else (
-            orientation[0], orientation[1], orientation[2],
-            orientation[3], orientation[4], orientation[5],
-        ),
-        PixelSpacing=None if spacing is None else (spacing[0], spacing[1]),
-        malformed=tuple(broken),
-        patient_key=hashlib.blake2b(identity.encode(), key=_RUN_KEY, digest_size=8).hexdigest(),
-        **texts, **integers, **counts, **decimals,  # type: ignore[arg-type]
-    )  # fmt: skip
-
-
-def _with_offset(header: SliceHeader, offset: int) -> SliceHeader:
-    """The same header, knowing where its pixels begin."""
-    return replace(header, pixel_offset=offset)
-
-
-def _parts(raw: object) -> tuple[str, ...]:
-    """The values of a DICOM element as stripped texts, one or many."""
-    if isinstance(raw, Iterable) and not isinstance(raw, str | bytes):
-        return tuple(str(part).strip() for part in raw)
-    return (str(raw).strip(),)
-
-
-def _text(raw: object) -> str:
-    return " ".join(part for part in _parts(raw) if part)
-
-
-def _decimal(raw: object) -> float:
-    number = float(_parts(raw)[0])
-    if not math.isfinite(number):
-        raise ValueError("not a finite number")
-    return number
-
-
-def _integer(raw: object) -> int:
-    number = _decimal(raw)
-    if number != int(number):
-        raise ValueError("not a whole number")
-    return int(number)
-
-
-def _floats(raw: object, count: int) -> tuple[float, ...]:
-    numbers = tuple(_decimal(part) for part in _parts(raw))
-    if len(numbers) != count:
-        raise ValueError(f"expected {count} numbers")
-    return numbers
-
-
-def _positive(numbers: tuple[float, ...]) -> tuple[float, ...]:
-    if min(numbers) <= 0:
-        raise ValueError("a distance must be positive")
-    return numbers
-
-
-def _vector3(numbers: tuple[float, ...]) -> Vector3:
-    return numbers[0], numbers[1], numbers[2]
+        patient_key=hashlib.blake2b(identity, key=_RUN_KEY, digest_size=8).hexdigest(),
+        file_bytes=file.size,
+        modified_ns=file.modified_ns,
+        **fields,
+    )
 
 
 @contextlib.contextmanager

@@ -2,8 +2,12 @@
 
     ichcore.errors.IchError           1
     +-- IchClientError                1
+        +-- BadRules                  2   a rules file that cannot be understood
         +-- NothingFound              3   no files, no DICOM, no CT
         +-- RefusedInput              4   CT was found, none of it may be judged
+        +-- SourceError              12   a PACS answered, but not with the whole study
+        |   +-- SourceUnreachable    12   nobody answers at the PACS's address
+        +-- MissingExtra              1   a library of an extra is not installed
         +-- PartialResult             5   a study ended before all its slices were judged
         +-- ServerError               6   a server answered, but not with a result
         |   +-- ServerUnreachable     6   nobody answers at the address
@@ -35,6 +39,31 @@ class RefusedInput(IchClientError):
     """CT was found, but none of it may be judged, or its pixels cannot be trusted."""
 
     exit_code = 4
+
+    @property
+    def code(self) -> str:
+        """The code of the rule that refused, which ends the message in brackets."""
+        return str(self).rpartition("[")[2].rstrip("]") if str(self).endswith("]") else "refused"
+
+
+class BadRules(IchClientError):
+    """A rules file, or a code to be allowed, that cannot be understood."""
+
+    exit_code = 2
+
+
+class SourceError(IchClientError):
+    """A PACS or archive answered, but did not give the whole study; what it said is named."""
+
+    exit_code = 12
+
+
+class SourceUnreachable(SourceError):
+    """Nobody answers at the address of the PACS, or the answer did not come in time."""
+
+
+class MissingExtra(IchClientError):
+    """A library is absent; the message names the extra that brings it."""
 
 
 class PartialResult(IchClientError):

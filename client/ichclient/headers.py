@@ -8,7 +8,7 @@ keyed hash that only tells two patients apart within one run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -16,11 +16,11 @@ from typing import TypeAlias
 Fact: TypeAlias = str | int | float | bool | None
 Vector3: TypeAlias = tuple[float, float, float]
 
-CT_IMAGE_CLASSES = {
-    "1.2.840.10008.5.1.4.1.1.2": "CT Image Storage",
+ENHANCED_CT_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.2.1": "Enhanced CT Image Storage",
     "1.2.840.10008.5.1.4.1.1.2.2": "Legacy Converted Enhanced CT Image Storage",
 }
+CT_IMAGE_CLASSES = {"1.2.840.10008.5.1.4.1.1.2": "CT Image Storage", **ENHANCED_CT_CLASSES}
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,29 @@ class Warning_:  # noqa: N801 - `Warning` is a builtin; the underscore keeps the
     sentence: str
 
 
+def told_once(warnings: Iterable[Warning_]) -> tuple[Warning_, ...]:
+    """Each code once, with its first sentence and how many other slices it holds for."""
+    by_code: dict[str, dict[str, None]] = {}
+    for warning in warnings:
+        by_code.setdefault(warning.code, {})[warning.sentence] = None
+    return tuple(
+        Warning_(code, first if not rest else f"{first} The same holds for {len(rest)} more.")
+        for code, (first, *rest) in by_code.items()
+    )
+
+
 @dataclass(frozen=True)
 class SliceHeader:
-    """The header of one DICOM image file, without its pixels.
+    """The header of one CT plane, without its pixels: a file, or one frame of an enhanced image.
 
     `PixelSpacing` is (row spacing, column spacing) in mm, as DICOM orders it: the distance
     between rows comes first. `pixel_offset` is the byte where the pixel data element begins
-    (0 in a deflated file, where no such place exists).
+    (0 in a deflated file, where no such place exists). `frame_index` counts the frames of an
+    enhanced image from 0 and is None for any other file. `file_bytes` and `modified_ns` are what
+    the file was like when its header was read. `identified` says whether PatientID is filled,
+    `named_phantom` whether it or PatientName begins with a word for a phantom; the words
+    themselves are not kept. `inferred_spacing` says that PixelSpacing is that of
+    ReconstructionDiameter, `forced` that the file names no transfer syntax or lacks the DICOM mark.
     """
 
     path: Path
@@ -84,6 +100,7 @@ class SliceHeader:
     SamplesPerPixel: int = 1
     PhotometricInterpretation: str = ""
     BitsAllocated: int | None = None
+    BitsStored: int | None = None
     PixelRepresentation: int | None = None
     ConvolutionKernel: str = ""
     ContrastBolusAgent: str = ""
@@ -95,9 +112,34 @@ class SliceHeader:
     RescaleType: str = ""
     PixelPaddingValue: int | None = None
     PixelPaddingRangeLimit: int | None = None
+    LossyImageCompression: str = ""
+    LossyImageCompressionRatio: float | None = None
+    StackID: str = ""
+    TemporalPositionIndex: int | None = None
+    StudyDescription: str = ""
+    QualityControlImage: str = ""
+    age_years: float | None = None
+    identified: bool = True
+    named_phantom: bool = False
+    inferred_spacing: bool = False
+    forced: bool = False
+    frame_index: int | None = None
     malformed: tuple[str, ...] = ()
     pixel_offset: int = 0
+    file_bytes: int = 0
+    modified_ns: int = 0
     patient_key: str = field(default="", repr=False)
+
+    @property
+    def frame_number(self) -> int | None:
+        """DICOM's ReferencedFrameNumber, counted from 1; None for a file of a single plane."""
+        return None if self.frame_index is None else self.frame_index + 1
+
+    @property
+    def place(self) -> str:
+        """Where the plane is, for a sentence: the file, and which of its frames."""
+        frame = "" if self.frame_number is None else f" frame {self.frame_number}"
+        return f"{self.relative_path}{frame}"
 
     @property
     def is_ct_image(self) -> bool:

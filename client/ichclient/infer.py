@@ -20,8 +20,8 @@ import numpy as np
 from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.dicom import headers_from_path
 from ichclient.errors import NothingFound, PartialResult, RefusedInput, ServerRefused
-from ichclient.headers import Scan, Verdict, Warning_
-from ichclient.hounsfield import hu_from_header, hu_slices_from_series
+from ichclient.headers import Scan, Warning_
+from ichclient.hounsfield import hu_of_slice, hu_slices_from_series
 from ichclient.output import output_folder, write_files
 from ichclient.picture import png_from_slice
 from ichclient.result import (
@@ -29,15 +29,26 @@ from ichclient.result import (
     RESULT_FILE,
     Bundle,
     Judgement,
-    Notice,
     Result,
-    SeriesResult,
     SliceResult,
     StudyIdentity,
     result_to_json,
 )
+from ichclient.rules import DEFAULT_BOOK, RuleBook
 from ichclient.series import Series, chosen_series, series_from_scan
+from ichclient.slabs import series_in_slabs
+from ichclient.sources import SourceOptions, opened_source
 from ichclient.stream import Judged, judged_from_slices
+from ichclient.told import (
+    considered,
+    file_groups,
+    geometry_result,
+    intake_result,
+    judgements,
+    notices,
+    series_result,
+    slice_verdicts,
+)
 from ichcore import SliceScores, StudyScore, mask_from_grid
 
 Progress = Callable[[str, int, int], None]
@@ -54,42 +65,67 @@ class Study:
     scan: Scan
     series: Series
     read_s: float
+    book: RuleBook = DEFAULT_BOOK
+    series_uid: str | None = None
 
 
-def study_from_path(path: Path, series_uid: str | None = None) -> Study:
-    """Read the headers below `path` and choose the series to judge."""
+def study_from_path(
+    path: Path,
+    series_uid: str | None = None,
+    book: RuleBook = DEFAULT_BOOK,
+    slab_mm: float | None = None,
+) -> Study:
+    """Read the headers below `path` and choose the series to judge, in slabs if that is wanted."""
     started = time.monotonic()
-    scan = headers_from_path(path)
-    series = chosen_series(series_from_scan(scan), series_uid)
-    return Study(scan, series, time.monotonic() - started)
+    scan = headers_from_path(path, book)
+    series = chosen_series(series_from_scan(scan, book), series_uid, book)
+    if slab_mm is not None:
+        series = series_in_slabs(series, slab_mm)
+    return Study(scan, series, time.monotonic() - started, book, series_uid)
 
 
-def considered_from_path(path: Path) -> tuple[Judgement, ...]:
-    """Judge every series below `path` by its headers, and say which one would be taken."""
-    candidates = series_from_scan(headers_from_path(path))
+def considered_from_path(
+    path: Path | str,
+    book: RuleBook = DEFAULT_BOOK,
+    *,
+    source: SourceOptions | None = None,
+    progress: Progress = lambda *_: None,
+) -> tuple[Judgement, ...]:
+    """Judge every series of the study at `path` by its headers; say which one would be taken.
+
+    The series stand in the order of their rank, the files that are no image behind them.
+    """
+    with opened_source(path, source, progress) as files:
+        scan = headers_from_path(files, book)
+        candidates = series_from_scan(scan, book)
     with contextlib.suppress(NothingFound, RefusedInput):
-        candidates = chosen_series(candidates).considered
-    return tuple(_judgement(item.verdict) for item in candidates)
+        candidates = chosen_series(candidates, book=book).considered
+    return (*considered(candidates), *file_groups(scan.skipped))
 
 
 def result_from_path(
-    path: Path,
+    path: Path | str,
     options: ServerOptions,
     *,
+    source: SourceOptions | None = None,
     series_uid: str | None = None,
+    book: RuleBook = DEFAULT_BOOK,
+    slab_mm: float | None = None,
     out: Path | None = None,
     progress: Progress = lambda *_: None,
 ) -> Result:
     """Judge the study at `path`, and write its result into the folder `out` if there is one.
 
-    Raises an IchError for whatever stands in the way; nothing is written then.
+    `path` is whatever `opened_source` opens. Raises an IchError for whatever stands in the way;
+    nothing is written then.
     """
     started = time.monotonic()
     with (
         output_folder(out) if out is not None else contextlib.nullcontext(),
+        opened_source(path, source, progress) as opened,
         ThreadPoolExecutor(1, thread_name_prefix="ichclient-read") as reader,
     ):
-        reading = reader.submit(study_from_path, path, series_uid)
+        reading = reader.submit(study_from_path, opened, series_uid, book, slab_mm)
         progress("reading", 0, 0)
         _give_a_moment(reading)
         progress("server", 0, 0)
@@ -111,7 +147,7 @@ def result_from_study(
     count = len(series.slices)
     before = time.monotonic()
     interruptions = transport.interruptions
-    with contextlib.closing(hu_slices_from_series(series)) as slices:
+    with contextlib.closing(hu_slices_from_series(series, book=study.book)) as slices:
         judged = judged_from_slices(
             slices,
             transport,
@@ -156,18 +192,12 @@ def _told(
     timings: Mapping[str, float],
 ) -> Result:
     """The result of numbers that are all there."""
-    series, identity = study.series, study.series.identity
+    series = study.series
     return Result(
-        study=StudyIdentity(identity.StudyInstanceUID),
-        series=SeriesResult(
-            SeriesInstanceUID=identity.SeriesInstanceUID,
-            SeriesNumber=identity.SeriesNumber,
-            SeriesDescription=identity.SeriesDescription,
-            slices=len(series.slices),
-            slice_spacing_mm=series.slice_spacing_mm,
-            pixel_spacing_mm=series.pixel_spacing_mm,
-            gantry_tilt_degrees=series.gantry_tilt_degrees,
-        ),
+        study=StudyIdentity(series.identity.StudyInstanceUID),
+        series=series_result(series),
+        geometry=geometry_result(series),
+        intake=intake_result(study.book, study.series_uid),
         study_score=score.score,
         member_scores=dict(zip(members, score.member_scores, strict=True)),
         decisions=dict(score.decisions),
@@ -175,9 +205,10 @@ def _told(
         coverage_mm=score.coverage_mm,
         top_slices=score.top_slices,
         slices=_slice_results(series, judged, members),
-        considered=tuple(_judgement(item.verdict) for item in series.considered),
-        skipped_files=tuple(_judgement(verdict) for verdict in study.scan.skipped),
-        warnings=tuple(Notice(item.code, item.sentence) for item in dict.fromkeys(warnings)),
+        considered=considered(series.considered),
+        skipped_files=judgements(study.scan.skipped),
+        slice_verdicts=slice_verdicts(series, judged.slice_warnings),
+        warnings=notices(warnings),
         bundle=bundle,
         timings={name: round(seconds, 4) for name, seconds in timings.items()},
     )
@@ -189,14 +220,16 @@ def _slice_results(
     return tuple(
         SliceResult(
             index=index,
-            SOPInstanceUID=header.SOPInstanceUID,
-            position_mm=series.positions_mm[index],
+            SOPInstanceUID=place.SOPInstanceUID,
+            frame_number=place.frame_number,
+            position_mm=place.position_mm,
+            origin_mm=place.origin_mm,
             score=float(judged.score[index]),
             member_scores=dict(zip(members, judged.member_scores[index].tolist(), strict=True)),
             lesion_mm2=float(judged.lesion_mm2[index]),
             brain_mm2=float(judged.brain_mm2[index]),
         )
-        for index, header in enumerate(series.slices)
+        for index, place in enumerate(series.geometry.slices)
     )
 
 
@@ -214,7 +247,7 @@ def _slice_scores(judged: Judged, series: Series) -> SliceScores:
 def _picture(series: Series, judged: Judged, result: Result) -> bytes:
     """The slice with the highest score, decoded again so that no other was kept in memory."""
     index = result.top_slices[0]
-    one = hu_from_header(series.slices[index])
+    one = hu_of_slice(series, index)
     probability = judged.mask[index] / np.float32(255)
     mask = mask_from_grid(probability, judged.placements[index], judged.grid)
     caption = f"slice {index + 1} of {len(series.slices)}, score {judged.score[index]:.3f}"
@@ -224,10 +257,6 @@ def _picture(series: Series, judged: Judged, result: Result) -> bytes:
 def _give_a_moment(reading: Future[Study]) -> None:
     with contextlib.suppress(NotYet):
         reading.result(timeout=_READ_ALONE_S)
-
-
-def _judgement(verdict: Verdict) -> Judgement:
-    return Judgement(verdict.code, verdict.sentence, dict(verdict.facts), verdict.path)
 
 
 def _interruption_warning(interrupted: int) -> tuple[Warning_, ...]:

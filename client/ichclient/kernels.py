@@ -25,7 +25,7 @@ class KernelFamily:
     def holds(self, manufacturer: str, kernel: str) -> bool:
         """Whether this family names the kernel of that manufacturer."""
         ours = self.vendor in manufacturer.upper()
-        return ours and re.fullmatch(self.pattern, kernel.upper()) is not None
+        return ours and re.fullmatch(self.pattern, kernel, re.IGNORECASE) is not None
 
 
 KERNEL_FAMILIES = (
@@ -48,11 +48,14 @@ _BONE_WINDOW_CENTER = 250.0
 
 
 def kernel_character(
-    manufacturer: str, kernel: str, window_center: float | None = None
+    manufacturer: str,
+    kernel: str,
+    window_center: float | None = None,
+    families: tuple[KernelFamily, ...] = KERNEL_FAMILIES,
 ) -> Character:
     """Soft, sharp or unknown; without a known kernel a bone window weakly hints at a sharp one."""
     if kernel:
-        for family in KERNEL_FAMILIES:
+        for family in families:
             if family.holds(manufacturer, kernel):
                 return family.character
     if window_center is not None and window_center >= _BONE_WINDOW_CENTER:

@@ -10,12 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ichclient.kernels import Character, kernel_character
+from ichclient.kernels import Character
+from ichclient.site import DEFAULT_SITE, Site
 from ichclient.stacks import Stack
 
-PREFERRED_SPACING_MM = 5.0
-# A head is covered by then; a CT angiography from the chest upwards is not better for being longer.
-FULL_COVERAGE_MM = 160.0
 NEARLY_AS_MUCH = 0.9
 
 Worth: TypeAlias = tuple[float, ...] | str
@@ -27,22 +25,27 @@ class Preference:
     """One comparison of stacks: the smaller `worth` (given the stack and its rivals) is better."""
 
     name: str
-    worth: Callable[[Stack, Sequence[Stack]], Worth]
-    told: Callable[[Stack], str]
+    worth: Callable[[Stack, Sequence[Stack], Site], Worth]
+    told: Callable[[Stack, Site], str]
 
 
-def character(stack: Stack) -> Character:
+def character(stack: Stack, site: Site = DEFAULT_SITE) -> Character:
     """The reconstruction kernel's character of a stack."""
     first = stack.first
-    return kernel_character(first.Manufacturer, first.ConvolutionKernel, first.WindowCenter)
+    return site.kernel_character(first.Manufacturer, first.ConvolutionKernel, first.WindowCenter)
 
 
-def _falls_short(stack: Stack, rivals: Sequence[Stack]) -> Worth:
+def _falls_short(stack: Stack, rivals: Sequence[Stack], site: Site) -> Worth:
+    # A head is covered by then; an angiography from the chest upwards is no better for its length.
     def counted(one: Stack) -> float:
-        return min(one.coverage_mm, FULL_COVERAGE_MM)
+        return min(one.coverage_mm, site.limits.full_coverage_mm)
 
     widest = max(counted(rival) for rival in rivals)
     return (float(counted(stack) < NEARLY_AS_MUCH * widest),)
+
+
+def _one_energy(stack: Stack, site: Site) -> bool:
+    return site.words.say("monoenergetic", stack.first.SeriesDescription)
 
 
 def _number(stack: Stack) -> float:
@@ -53,52 +56,63 @@ def _number(stack: Stack) -> float:
 PREFERENCES: tuple[Preference, ...] = (
     Preference(
         "kernel",
-        lambda stack, _: (_CHARACTER_ORDER[character(stack)],),
-        lambda stack: (
-            f"a {character(stack)} kernel ({stack.first.ConvolutionKernel or 'not stated'})"
+        lambda stack, _, site: (_CHARACTER_ORDER[character(stack, site)],),
+        lambda stack, site: (
+            f"a {character(stack, site)} kernel ({stack.first.ConvolutionKernel or 'not stated'})"
         ),
     ),
     Preference(
         "original",
-        lambda stack, _: (float(stack.first.ImageType[:1] != ("ORIGINAL",)),),
-        lambda stack: f"ImageType {'/'.join(stack.first.ImageType[:2]) or 'not stated'}",
+        lambda stack, *_: (float(stack.first.ImageType[:1] != ("ORIGINAL",)),),
+        lambda stack, _: f"ImageType {'/'.join(stack.first.ImageType[:2]) or 'not stated'}",
+    ),
+    Preference(
+        "energy",
+        lambda stack, _, site: (float(_one_energy(stack, site)),),
+        lambda stack, site: "one energy" if _one_energy(stack, site) else "the mixed spectrum",
     ),
     Preference(
         "coverage",
         _falls_short,
-        lambda stack: f"{stack.coverage_mm:.0f} mm of coverage",
+        lambda stack, _: f"{stack.coverage_mm:.0f} mm of coverage",
     ),
     Preference(
         "spacing",
-        lambda stack, _: (round(abs(stack.slice_spacing_mm - PREFERRED_SPACING_MM), 2),),
-        lambda stack: f"slices every {stack.slice_spacing_mm:.2f} mm",
+        lambda stack, _, site: (
+            round(abs(stack.slice_spacing_mm - site.limits.preferred_spacing_mm), 2),
+        ),
+        lambda stack, _: f"slices every {stack.slice_spacing_mm:.2f} mm",
     ),
     Preference(
         "series_number",
-        lambda stack, _: (_number(stack),),
-        lambda stack: f"SeriesNumber {stack.first.SeriesNumber}",
+        lambda stack, *_: (_number(stack),),
+        lambda stack, _: f"SeriesNumber {stack.first.SeriesNumber}",
     ),
     Preference(
         "uid",
-        lambda stack, _: stack.first.SeriesInstanceUID,
-        lambda stack: f"SeriesInstanceUID {stack.first.SeriesInstanceUID}",
+        lambda stack, *_: stack.first.SeriesInstanceUID,
+        lambda stack, _: f"SeriesInstanceUID {stack.first.SeriesInstanceUID}",
     ),
     Preference(
         "first_slice",
-        lambda stack, _: stack.first.SOPInstanceUID + stack.first.relative_path,
-        lambda stack: f"first file {stack.first.relative_path}",
+        lambda stack, *_: stack.first.SOPInstanceUID + stack.first.relative_path,
+        lambda stack, _: f"first file {stack.first.relative_path}",
     ),
 )
 
 
-def best_stack(stacks: Sequence[Stack]) -> Stack:
-    """The stack that wins by the preferences; there must be at least one."""
-    return min(stacks, key=lambda stack: [item.worth(stack, stacks) for item in PREFERENCES])
+def ranked_stacks(stacks: Sequence[Stack], site: Site = DEFAULT_SITE) -> list[Stack]:
+    """The stacks by the preferences, the best one first."""
+    return sorted(
+        stacks, key=lambda stack: [item.worth(stack, stacks, site) for item in PREFERENCES]
+    )
 
 
-def outranked_by(stack: Stack, winner: Stack, rivals: Sequence[Stack]) -> Preference:
+def outranked_by(
+    stack: Stack, winner: Stack, rivals: Sequence[Stack], site: Site = DEFAULT_SITE
+) -> Preference:
     """The first preference in which a stack is worth less than the winner."""
     for preference in PREFERENCES:
-        if preference.worth(stack, rivals) != preference.worth(winner, rivals):
+        if preference.worth(stack, rivals, site) != preference.worth(winner, rivals, site):
             return preference
     return PREFERENCES[-1]

@@ -9,9 +9,13 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from ichclient.headers import Fact
 from ichcore import Decision
+
+if TYPE_CHECKING:
+    from ichclient.validate import Validation
 
 SCHEMA_VERSION = 1
 DISCLAIMER = "Research demonstration, not a medical device."
@@ -40,8 +44,38 @@ class SeriesResult:
 
 
 @dataclass(frozen=True)
+class GeometryResult:
+    """The grid of the series: lengths in mm, directions in patient axes, as stored.
+
+    `canonical` says what turns a stored slice into the pictures' orientation; `gaps_mm` and the
+    median `table_step_mm` lie between neighbouring slices, along the normal and as they were moved.
+    """
+
+    FrameOfReferenceUID: str
+    rows: int
+    columns: int
+    pixel_area_mm2: float
+    row_direction: tuple[float, float, float]
+    column_direction: tuple[float, float, float]
+    normal: tuple[float, float, float]
+    canonical: Mapping[str, bool]
+    gaps_mm: tuple[float, ...]
+    table_step_mm: float
+    height_mm: float
+
+
+@dataclass(frozen=True)
+class IntakeResult:
+    """By what the study was let in: the site's rules file, what was allowed, what was named."""
+
+    rules_sha256: str | None
+    allowed: tuple[str, ...]
+    series_named: bool
+
+
+@dataclass(frozen=True)
 class Judgement:
-    """Why a series was taken or not, or a file was skipped: a code, a sentence and facts."""
+    """Why a series, a file or a slice was taken or not: a code, a sentence and facts."""
 
     code: str
     sentence: str
@@ -51,11 +85,16 @@ class Judgement:
 
 @dataclass(frozen=True)
 class SliceResult:
-    """One slice, counted from 0 at the lowest."""
+    """One slice, counted from 0 at the lowest.
+
+    `frame_number` counts the frames of a multi-frame image from 1, as DICOM does; None otherwise.
+    """
 
     index: int
     SOPInstanceUID: str
+    frame_number: int | None
     position_mm: float
+    origin_mm: tuple[float, float, float]
     score: float
     member_scores: Mapping[str, float]
     lesion_mm2: float
@@ -87,6 +126,8 @@ class Result:
 
     study: StudyIdentity
     series: SeriesResult
+    geometry: GeometryResult
+    intake: IntakeResult
     study_score: float
     member_scores: Mapping[str, float]
     decisions: Mapping[str, Decision]
@@ -96,6 +137,7 @@ class Result:
     slices: tuple[SliceResult, ...]
     considered: tuple[Judgement, ...]
     skipped_files: tuple[Judgement, ...]
+    slice_verdicts: tuple[Judgement, ...]
     warnings: tuple[Notice, ...]
     bundle: Bundle
     timings: Mapping[str, float]
@@ -112,8 +154,8 @@ class Result:
             raise ValueError("a result needs a finite score and a decision")
 
 
-def result_to_json(result: Result) -> str:
-    """The text of result.json; a value that is not finite cannot be written."""
+def result_to_json(result: Result | Validation) -> str:
+    """The text of result.json, or of a validation; a value that is not finite cannot be written."""
     fields = asdict(result)
     head = {key: fields.pop(key) for key in ("schema_version", "disclaimer")}
     return json.dumps({**head, **fields}, indent=2, allow_nan=False, ensure_ascii=False) + "\n"

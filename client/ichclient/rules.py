@@ -1,206 +1,223 @@
-"""Stack -> the rules it breaks: what makes a series unfit for judging haemorrhage, as a table.
+"""Every rule of intake in one table: what is looked at, what a finding does, and who may pass it.
 
-Each rule is a name, a predicate and a sentence; the order is the order in which reasons are told.
-`overridable` rules rest on text that people type: whoever names a series with `--series` may
-overrule them, and the reason becomes a warning. The others rest on what the pixels are.
+A rule is an entry. Findings about stacks and studies come from the functions the entries name;
+files are looked at in `dicom.py` and pixels in `hounsfield.py` and below, where a finding has an
+effect only through its entry here. Refusals stand in the order in which reasons are told.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from ichclient.geometry import orientation_error
-from ichclient.headers import SliceHeader, Verdict
-from ichclient.stacks import Stack
+from ichclient import findings, identities, notices
+from ichclient.errors import BadRules
+from ichclient.findings import Found
+from ichclient.intensities import PIXEL_RULES, PixelRule
+from ichclient.site import DEFAULT_SITE, Site
 
-MIN_SLICES = 10
-MIN_COVERAGE_MM = 80.0
-MIN_NORMAL_Z = 0.8
-MAX_ORIENTATION_ERROR = 1e-2
-# A 10 mm protocol is legitimate; a hole wider than that can hide a lesion.
-MAX_GAP_MM = 10.5
+if TYPE_CHECKING:
+    from ichclient.stacks import Stack
 
-_CONTRAST_WORDS = re.compile(
-    r"\bCTA\b|\bCTV\b|ANGIO|PERF(USION)?\b|\+ ?C\b|VENOUS|ARTERIAL|IODINE|\bC\+|CONTRAST|"
-    r"\bPOST\b(?![ _-]*(OP|FOSSA|SURG|TRAUMA|CLIP|COIL|EVD))"
-)
-_NO_CONTRAST_WORDS = re.compile(
-    r"W/O|WITHOUT|\bNON?\b|\bNCCT\b|\bPRE\b|UNENHANCED|NATIVE|(?<!/)\bWO\b"
-)
-_NO_AGENT = {"", "NONE", "NO", "NON", "N", "WITHOUT", "NO CONTRAST", "NONE GIVEN"}
-_LOCALIZER_WORDS = re.compile(r"LOCALI[SZ]ER|SCOUT|TOPOGRAM|SURVIEW|SCANOGRAM")
-_OTHER_BODY_PARTS = {
-    "ABDOMEN", "ABDOMENPELVIS", "ANKLE", "CHEST", "CHESTABDOMEN", "CSPINE", "ELBOW", "FOOT",
-    "HAND", "HEART", "HIP", "KNEE", "LEG", "LSPINE", "LUNG", "NECK", "PELVIS", "SHOULDER",
-    "SPINE", "THORAX", "TSPINE", "WRIST",
-}  # fmt: skip
+Subject = Literal["file", "slice", "stack", "study"]
+Effect = Literal["skip", "refuse", "fix", "warn"]
+Passes = Literal["never", "allow", "name"]
+"""Who may let a refusal through: nobody, `--allow CODE`, or that and `--series UID`."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One reason to refuse a stack: `broken` decides, `sentence` explains with its facts."""
+    """One entry: its finding skips a file, refuses, fixes with a warning, or warns.
+
+    `find` looks for it in a stack or study; without it the finding comes from where files are read
+    and pixels decoded. `why` is for the documentation.
+    """
 
     code: str
-    broken: Callable[[Stack], bool]
-    sentence: Callable[[Stack], str]
-    overridable: bool = False
+    subject: Subject
+    effect: Effect
+    why: str
+    find: Callable[[Any, Site], Found | None] | None = None
+    passes: Passes = "never"
 
 
-def _any(stack: Stack, test: Callable[[SliceHeader], bool]) -> bool:
-    return any(test(header) for header in stack.slices)
+@dataclass(frozen=True)
+class Finding:
+    """What one rule found, as told of one stack or study."""
 
+    rule: Rule
+    found: Found
 
-def _is_localizer(stack: Stack) -> bool:
-    words = _LOCALIZER_WORDS.search(stack.first.SeriesDescription.upper())
-    return words is not None or _any(stack, lambda header: "LOCALIZER" in header.ImageType)
+    @property
+    def code(self) -> str:
+        """The rule's code."""
+        return self.rule.code
 
-
-def _is_derived(header: SliceHeader) -> bool:
-    """Secondary images, and derived ones that no longer are the scanner's axial slices.
-
-    DERIVED/PRIMARY/AXIAL is what compression or de-identification leave of an original.
-    """
-    if "SECONDARY" in header.ImageType[:2]:
-        return True
-    return header.ImageType[:1] == ("DERIVED",) and header.ImageType[2:3] != ("AXIAL",)
-
-
-def _agent(stack: Stack) -> str:
-    agents = (header.ContrastBolusAgent.strip() for header in stack.slices)
-    return next((agent for agent in agents if agent.upper() not in _NO_AGENT), "")
-
-
-def _has_contrast(stack: Stack) -> bool:
-    text = stack.first.SeriesDescription.upper()
-    said = _CONTRAST_WORDS.search(text) and not _NO_CONTRAST_WORDS.search(text)
-    return bool(_agent(stack) or said)
-
-
-def _contrast_sentence(stack: Stack) -> str:
-    agent = _agent(stack)
-    described = f"the description '{stack.first.SeriesDescription}'"
-    source = f"ContrastBolusAgent '{agent}'" if agent else described
-    return f"{source} speaks of contrast, which looks like blood; choose the non-contrast series."
-
-
-def _orientation_error(stack: Stack) -> float:
-    orientations = (header.ImageOrientationPatient for header in stack.slices)
-    return max((orientation_error(item) for item in orientations if item is not None), default=0.0)
-
-
-def _widest_gap(stack: Stack) -> int:
-    return max(range(len(stack.gaps_mm)), key=stack.gaps_mm.__getitem__, default=0)
-
-
-def _gap_sentence(stack: Stack) -> str:
-    where = _widest_gap(stack)
-    return (
-        f"there is a {stack.gaps_mm[where]:.1f} mm gap after slice {where + 1} of "
-        f"{len(stack.slices)} (spacing {stack.slice_spacing_mm:.1f} mm), in which a lesion could "
-        "hide; export the full series again."
-    )
+    @property
+    def sentence(self) -> str:
+        """The finding as a sentence of its own."""
+        text = self.found.sentence
+        return text[0].upper() + text[1:]
 
 
 RULES: tuple[Rule, ...] = (
-    Rule(
-        "not_ct_image",
-        lambda stack: not stack.first.is_ct_image,
-        lambda stack: (
-            f"its files are not CT images (Modality {stack.first.Modality or 'absent'}, "
-            f"class {stack.first.SOPClassUID or 'absent'}): a capture, document or other modality."
-        ),
-    ),
-    Rule(
-        "colour",
-        lambda stack: _any(stack, lambda header: header.SamplesPerPixel != 1),
-        lambda stack: "its pixels are colours, not Hounsfield units.",
-    ),
-    Rule(
-        "multi_frame",
-        lambda stack: _any(stack, lambda header: header.NumberOfFrames > 1),
-        lambda stack: (
-            f"it holds {stack.first.NumberOfFrames} frames in a file, which this client "
-            "does not read; export it as single-frame CT."
-        ),
-    ),
-    Rule("localizer", _is_localizer, lambda stack: "it is a localizer, not axial slices."),
-    Rule(
-        "no_position",
-        lambda stack: not stack.positioned,
-        lambda stack: (
-            f"{stack.first.relative_path} lacks ImagePositionPatient, "
-            "ImageOrientationPatient or PixelSpacing, so its slices cannot be ordered."
-        ),
-    ),
-    Rule(
-        "bad_orientation",
-        lambda stack: _orientation_error(stack) > MAX_ORIENTATION_ERROR,
-        lambda stack: (
-            "its ImageOrientationPatient is no pair of perpendicular unit directions "
-            f"(off by {_orientation_error(stack):.3f})."
-        ),
-    ),
-    Rule(
-        "not_axial",
-        lambda stack: stack.normal is not None and abs(float(stack.normal[2])) < MIN_NORMAL_Z,
-        lambda stack: "its slices are not axial (sagittal, coronal or oblique).",
-    ),
-    Rule(
-        "derived",
-        lambda stack: _any(stack, _is_derived),
-        lambda stack: (
-            f"its images are derived or secondary "
-            f"({'/'.join(next(h for h in stack.slices if _is_derived(h)).ImageType)})."
-        ),
-        overridable=True,
-    ),
-    Rule("contrast", _has_contrast, _contrast_sentence, overridable=True),
-    Rule(
-        "not_head",
-        lambda stack: stack.first.BodyPartExamined.upper().replace(" ", "") in _OTHER_BODY_PARTS,
-        lambda stack: f"BodyPartExamined says {stack.first.BodyPartExamined}, not the head.",
-        overridable=True,
-    ),
-    Rule(
-        "mixed_patients",
-        lambda stack: len({(h.StudyInstanceUID, h.patient_key) for h in stack.slices}) > 1,
-        lambda stack: "its files carry the identity of more than one patient or study.",
-    ),
-    Rule(
-        "ambiguous_duplicates",
-        lambda stack: stack.conflicts > 0,
-        lambda stack: (
-            f"{stack.conflicts} file(s) claim the place or UID of another slice with "
-            "other content, so which one is right is unknown; export the series again."
-        ),
-    ),
-    Rule(
-        "insufficient_coverage",
-        lambda stack: (
-            stack.positioned
-            and (len(stack.slices) < MIN_SLICES or stack.coverage_mm < MIN_COVERAGE_MM)
-        ),
-        lambda stack: (
-            f"{len(stack.slices)} slice(s) cover {stack.coverage_mm:.0f} mm; judging a "
-            f"head needs at least {MIN_SLICES} slices and {MIN_COVERAGE_MM:.0f} mm."
-        ),
-    ),
-    Rule(
-        "gap",
-        lambda stack: max(stack.gaps_mm, default=0.0) > MAX_GAP_MM,
-        _gap_sentence,
-    ),
-)
+    # Files, looked at in dicom.py.
+    Rule("unreadable", "file", "skip", "No regular file, or one that cannot be opened."),
+    Rule("empty_file", "file", "skip", "The file has no bytes."),
+    Rule("not_dicom", "file", "skip", "No DICM mark at byte 128."),
+    Rule("truncated_header", "file", "skip", "The file ends before its pixels."),
+    Rule("dicomdir", "file", "skip", "A directory of files, no image."),
+    Rule("frames_disagree", "file", "skip", "NumberOfFrames is not the number of frames that are "
+         "described."),
+    Rule("too_large", "file", "skip", "More bytes or pixels than any CT slice has."),
+    Rule("not_image", "file", "skip", "A report, a key object, a presentation state: no pixels."),
+    # Stacks, by their headers.
+    Rule("not_ct_image", "stack", "refuse", "Neither a CT storage class nor, without a class, "
+         "Modality CT.", findings.not_ct_image),
+    Rule("colour", "stack", "refuse", "SamplesPerPixel is not 1.", findings.colour),
+    Rule("multi_frame", "stack", "refuse", "Several frames in a file that places none of them.",
+         findings.multi_frame),
+    Rule("functional_map", "stack", "refuse", "A perfusion or other calculated map by ImageType.",
+         findings.functional_map),
+    Rule("localizer", "stack", "refuse", "ImageType or SeriesDescription says so.",
+         findings.localizer),
+    Rule("no_position", "stack", "refuse", "ImagePositionPatient, ImageOrientationPatient or "
+         "PixelSpacing is absent or malformed.", findings.no_position),
+    Rule("bad_orientation", "stack", "refuse", "ImageOrientationPatient is more than 0.01 off.",
+         findings.bad_orientation),
+    Rule("not_axial", "stack", "refuse", "The slice normal has less than 0.8 along the body.",
+         findings.not_axial),
+    Rule("derived", "stack", "refuse", "SECONDARY, or DERIVED other than AXIAL.",
+         findings.derived, "name"),
+    Rule("material_map", "stack", "refuse", "A dual-energy map by ImageType or description.",
+         findings.material_map, "name"),
+    Rule("contrast", "stack", "refuse", "ContrastBolusAgent or the description says so.",
+         findings.contrast, "name"),
+    Rule("not_head", "stack", "refuse", "BodyPartExamined, else the descriptions, name another "
+         "part of the body.", findings.not_head, "name"),
+    Rule("mixed_patients", "stack", "refuse", "Several patients or studies in one series.",
+         findings.mixed_patients),
+    Rule("ambiguous_duplicates", "stack", "refuse", "Two files of one place or UID that differ.",
+         findings.ambiguous_duplicates),
+    Rule("insufficient_coverage", "stack", "refuse", "Fewer slices or less height than the limits.",
+         findings.insufficient_coverage, "allow"),
+    Rule("gap", "stack", "refuse", "Neighbouring slices are further apart than the limit.",
+         findings.gap, "allow"),
+    Rule("many_missing", "stack", "refuse", "More slices are missing than the limit.",
+         notices.many_missing, "allow"),
+    # What should be known beside a result.
+    Rule("duplicates_dropped", "stack", "warn", "Copies of a slice, of which one is taken.",
+         notices.duplicates_dropped),
+    Rule("split_series", "stack", "warn", "One SeriesInstanceUID held several stacks.",
+         notices.split_series),
+    Rule("missing_slices", "stack", "warn", "Single gaps are whole multiples of the usual one.",
+         notices.missing_slices),
+    Rule("variable_spacing", "stack", "warn", "Gaps differ by more than 2 %.",
+         notices.variable_spacing),
+    Rule("sharp_kernel", "stack", "warn", "The kernel is a bone kernel.", notices.sharp_kernel),
+    Rule("monoenergetic", "stack", "warn", "The description names one energy.",
+         notices.monoenergetic),
+    Rule("derived_images", "stack", "warn", "DERIVED, but axial still.", notices.derived_images),
+    Rule("inferred_sop_class", "stack", "warn", "No SOPClassUID; Modality is CT.",
+         notices.inferred_sop_class),
+    Rule("forced_read", "stack", "warn", "No DICM mark, or no TransferSyntaxUID.",
+         notices.forced_read),
+    Rule("inferred_spacing", "stack", "warn", "No PixelSpacing, but a ReconstructionDiameter.",
+         notices.inferred_spacing),
+    Rule("orientation_normalised", "stack", "warn", "ImageOrientationPatient is more than 0.0001 "
+         "off.", notices.orientation_normalised),
+    Rule("no_frame_of_reference", "stack", "warn", "FrameOfReferenceUID is absent.",
+         notices.no_frame_of_reference),
+    Rule("small_field_of_view", "stack", "warn", "A slice is smaller than the limit.",
+         notices.small_field_of_view),
+    Rule("thick_slices", "stack", "warn", "SliceThickness is over the limit.",
+         notices.thick_slices),
+    Rule("outside_intended_use", "stack", "warn", "PatientAge is below the limit.",
+         notices.outside_intended_use),
+    Rule("phantom", "stack", "warn", "QualityControlImage, or PatientID or PatientName begins "
+         "with a word for a phantom.", notices.phantom),
+    Rule("no_patient_id", "stack", "warn", "PatientID is empty.", notices.no_patient_id),
+    # Whole studies.
+    Rule("mixed_studies", "study", "refuse", "Several studies in one folder; --series names one.",
+         identities.mixed_studies),
+    Rule("patient_mismatch", "study", "refuse", "One study under several patients.",
+         identities.patient_mismatch),
+    # Slices while they are read and decoded: frames.py, pixels.py, hounsfield.py.
+    Rule("changed_file", "slice", "refuse", "The file is not what it was when its header was "
+         "read."),
+    Rule("unsupported_transfer_syntax", "slice", "refuse", "No decoder here; the extra is named."),
+    Rule("truncated_pixels", "slice", "refuse", "Fewer bytes than Rows x Columns need."),
+    Rule("undecodable_pixels", "slice", "refuse", "The decoder fails."),
+    Rule("unexpected_shape", "slice", "refuse", "The decoded plane is not Rows x Columns."),
+    Rule("implausible_hu", "slice", "refuse", "The series holds no air, bone or soft tissue."),
+    Rule("excess_pixels", "slice", "warn", "Bytes after the pixels, which are not used."),
+    Rule("wrong_transfer_syntax", "slice", "warn", "Compressed by its label, plain by its bytes."),
+    # Slices, by their values: found and fixed in intensities.py, by the table there.
+    Rule("not_monochrome", "slice", "refuse", "PhotometricInterpretation is a colour."),
+    Rule("bad_rescale", "slice", "refuse", "Slope or intercept is no number, or the slope is 0."),
+    Rule("no_rescale", "slice", "refuse", "Neither slope nor intercept, and unsigned pixels."),
+    Rule("assumed_rescale", "slice", "warn", "Neither slope nor intercept; signed taken as HU."),
+    Rule("lone_rescale", "slice", "warn", "One of slope and intercept; the other is neutral."),
+    Rule("rescale_type", "slice", "warn", "RescaleType is not HU."),
+    Rule("overlay_bits", "slice", "fix", "Overlay planes in the unused bits, taken off."),
+    Rule("sign_not_extended", "slice", "fix", "The sign stands in HighBit alone; extended."),
+    Rule("wrong_bits_stored", "slice", "warn", "Values need more bits than BitsStored."),
+    Rule("unknown_bits", "slice", "refuse", "Bits above HighBit that no overlay explains."),
+    Rule("unsigned_wrap_fixed", "slice", "fix", "12 bits wrapped around, surely."),
+    Rule("unsigned_wrap", "slice", "refuse", "12 bits wrapped around, but not for certain."),
+    Rule("padding_in_tissue", "slice", "warn", "PixelPaddingValue would erase tissue; ignored."),
+    Rule("lossy_source", "slice", "warn", "Compressed with loss, with the ratio."),
+    Rule("not_finite", "slice", "refuse", "Rescaled values overflow."),
+    Rule("empty_slice", "slice", "warn", "The slice holds one value."),
+    Rule("metal_clipped", "slice", "fix", "Values over 3071 HU are cut to it."),
+)  # fmt: skip
 
 
-def broken_rules(stack: Stack) -> tuple[Rule, ...]:
-    """Every rule that a stack breaks, in the table's order."""
-    return tuple(rule for rule in RULES if rule.broken(stack))
+@dataclass(frozen=True)
+class RuleBook:
+    """The table as it is applied: with a site's own words and limits, and what was let through."""
+
+    rules: tuple[Rule, ...] = RULES
+    site: Site = DEFAULT_SITE
+    allowed: frozenset[str] = frozenset()
+
+    def holds(self, code: str) -> bool:
+        """Whether findings of this code have an effect."""
+        return any(rule.code == code for rule in self.rules)
+
+    @property
+    def pixel_rules(self) -> tuple[PixelRule, ...]:
+        """The rules about values that hold, in their own order."""
+        return tuple(rule for rule in PIXEL_RULES if self.holds(rule.code))
+
+    def found_in_stack(self, stack: Stack, effect: Effect) -> tuple[Finding, ...]:
+        """Everything that the rules of one effect find in a stack, in the table's order."""
+        return tuple(self._found("stack", effect, stack))
+
+    def found_in_study(self, stacks: Sequence[Stack]) -> tuple[Finding, ...]:
+        """Everything that speaks against judging these stacks as one study."""
+        return tuple(self._found("study", "refuse", stacks))
+
+    def without(self, code: str) -> RuleBook:
+        """The same table with one entry less."""
+        return replace(self, rules=tuple(rule for rule in self.rules if rule.code != code))
+
+    def allowing(self, codes: Iterable[str]) -> RuleBook:
+        """The same table that lets named refusals through; BadRules where one may not be."""
+        wanted = frozenset(codes)
+        passable = [rule.code for rule in self.rules if rule.passes != "never"]
+        for code in sorted(wanted.difference(passable)):
+            why = "may never be allowed" if self.holds(code) else "is no rule's code"
+            raise BadRules(f"--allow {code}: it {why}. Allowable are: {', '.join(passable)}.")
+        return replace(self, allowed=wanted)
+
+    def _found(self, subject: Subject, effect: Effect, what: object) -> Iterator[Finding]:
+        for rule in self.rules:
+            if (rule.subject, rule.effect) == (subject, effect) and rule.find is not None:
+                found = rule.find(what, self.site)
+                if found is not None:
+                    yield Finding(rule, found)
 
 
-def verdict_from_rule(rule: Rule, stack: Stack) -> Verdict:
-    """A broken rule, told about one stack."""
-    sentence = rule.sentence(stack)
-    return Verdict(rule.code, sentence[0].upper() + sentence[1:])
+DEFAULT_BOOK = RuleBook()

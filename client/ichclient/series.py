@@ -9,32 +9,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from ichclient.errors import NothingFound, RefusedInput
-from ichclient.geometry import orientation_error
 from ichclient.headers import Fact, Scan, SliceHeader, Verdict, Warning_
-from ichclient.ranking import best_stack, character, outranked_by
-from ichclient.rules import Rule, broken_rules, verdict_from_rule
+from ichclient.notices import spacings_text
+from ichclient.places import SeriesGeometry, geometry_from_stack
+from ichclient.ranking import character, outranked_by, ranked_stacks
+from ichclient.rules import DEFAULT_BOOK, Finding, RuleBook
 from ichclient.stacks import Stack, stacks_from_headers
 
 ACCEPTED = "accepted"
 CHOSEN = "chosen"
 OUTRANKED = "outranked"
 
-# Wider than rounding in ImagePositionPatient, narrower than any change of protocol.
-_SPACING_TOLERANCE = 0.02
-_MULTIPLE_TOLERANCE = 0.1
-_FEW_GAPS = 0.1
-
 
 @dataclass(frozen=True)
 class Candidate:
-    """One stack that might be judged, with its verdict; `reasons` holds every rule it breaks."""
+    """One stack that might be judged, with its verdict.
+
+    `reasons` holds everything that speaks against it, `passed` what was let through by name.
+    """
 
     stack: Stack
     verdict: Verdict
-    reasons: tuple[Rule, ...] = ()
+    reasons: tuple[Finding, ...] = ()
+    passed: tuple[Finding, ...] = ()
 
     @property
     def SeriesInstanceUID(self) -> str:
@@ -63,36 +61,57 @@ class SeriesIdentity:
 
 @dataclass(frozen=True)
 class Series:
-    """The chosen series: slices from inferior to superior with their geometry.
+    """The chosen series: headers of its slices from inferior to superior, and where they lie.
 
-    `positions_mm` lie along the slice normal, which points to the head; `gantry_tilt_degrees` is
-    measured, and positive where the front edge of a slice lies higher.
+    `slice_verdicts` tell of every slice that was left out or is in doubt. Where `slabs` are
+    given, each slice is the average of the planes there, and its own header the middle one.
     """
 
     slices: tuple[SliceHeader, ...]
-    positions_mm: tuple[float, ...]
-    slice_spacing_mm: float
-    gantry_tilt_degrees: float
-    pixel_spacing_mm: tuple[float, float]
+    geometry: SeriesGeometry
     identity: SeriesIdentity
     considered: tuple[Candidate, ...] = ()
-    warnings: tuple[Warning_, ...] = field(default=())
+    warnings: tuple[Warning_, ...] = ()
+    slice_verdicts: tuple[Verdict, ...] = field(default=())
+    slabs: tuple[tuple[SliceHeader, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        """Slices and positions belong together and ascend."""
-        if not self.slices or len(self.slices) != len(self.positions_mm):
-            raise ValueError("a series needs as many positions as slices, and at least one")
-        if any(np.diff(self.positions_mm) <= 0):
-            raise ValueError("the positions of a series must ascend")
+        """Headers and places belong together."""
+        if len(self.slices) != len(self.geometry.slices):
+            raise ValueError("a series needs as many places as slices")
+        if self.slabs and len(self.slabs) != len(self.slices):
+            raise ValueError("a series in slabs needs one for each slice")
+
+    @property
+    def positions_mm(self) -> tuple[float, ...]:
+        """The place of each slice along the normal, ascending."""
+        return self.geometry.positions_mm
+
+    @property
+    def slice_spacing_mm(self) -> float:
+        """The median distance of neighbouring slices."""
+        return self.geometry.slice_spacing_mm
+
+    @property
+    def gantry_tilt_degrees(self) -> float:
+        """The measured tilt, positive where the front edge of a slice lies higher."""
+        return self.geometry.gantry_tilt_degrees
+
+    @property
+    def pixel_spacing_mm(self) -> tuple[float, float]:
+        """The distance between rows, then between columns."""
+        return self.geometry.pixel_spacing_mm
 
 
-def series_from_scan(scan: Scan) -> tuple[Candidate, ...]:
+def series_from_scan(scan: Scan, book: RuleBook = DEFAULT_BOOK) -> tuple[Candidate, ...]:
     """Judge every stack of a study by the rules; ordered by SeriesNumber, then UID."""
     stacks = sorted(stacks_from_headers(scan.headers), key=_report_order)
-    return tuple(_judged(stack) for stack in stacks)
+    return tuple(_judged(stack, book) for stack in stacks)
 
 
-def chosen_series(candidates: Sequence[Candidate], series_uid: str | None = None) -> Series:
+def chosen_series(
+    candidates: Sequence[Candidate], series_uid: str | None = None, book: RuleBook = DEFAULT_BOOK
+) -> Series:
     """Choose the best accepted candidate, or the one that `series_uid` names.
 
     A named series may overrule the rules that rest on typed text (contrast, body part, derived),
@@ -103,19 +122,27 @@ def chosen_series(candidates: Sequence[Candidate], series_uid: str | None = None
         found = ", ".join(sorted({item.stack.first.Modality for item in candidates})) or "nothing"
         raise NothingFound(f"There is no CT here, only {found}. Give the folder of a CT study.")
     pool = tuple(candidates) if series_uid is None else _named(candidates, series_uid)
-    _refuse_mixed(candidates if series_uid is None else pool)
-    allowed = [item for item in pool if item.accepted] or [
-        item for item in pool if series_uid and all(rule.overridable for rule in item.reasons)
-    ]
-    if not allowed:
+    for finding in book.found_in_study([item.stack for item in pool]):
+        raise RefusedInput(f"{finding.sentence} [{finding.code}]")
+    rivals = _best_class(pool, series_uid)
+    if not rivals:
         raise RefusedInput(_refusal_sentence(pool))
-    winner = best_stack([item.stack for item in allowed])
-    chosen = next(item for item in allowed if item.stack is winner)
-    considered = _told(candidates, chosen, [item.stack for item in allowed], series_uid)
-    return _series_from_candidate(chosen, considered)
+    ranked = ranked_stacks([item.stack for item in rivals], book.site)
+    chosen = next(item for item in rivals if item.stack is ranked[0])
+    considered = _told(candidates, chosen, ranked, series_uid, book)
+    return _series_from_candidate(chosen, considered, book)
 
 
-def candidate_facts(stack: Stack) -> dict[str, Fact]:
+def _best_class(pool: Sequence[Candidate], series_uid: str | None) -> list[Candidate]:
+    """Those without any reason against them, else those allowed, else those overruled by name."""
+    accepted = [item for item in pool if item.accepted]
+    clean = [item for item in accepted if not item.passed]
+    if clean or accepted or series_uid is None:
+        return clean or accepted
+    return [item for item in pool if all(finding.rule.passes == "name" for finding in item.reasons)]
+
+
+def candidate_facts(stack: Stack, book: RuleBook = DEFAULT_BOOK) -> dict[str, Fact]:
     """What a report shows of a candidate beside its verdict."""
     first = stack.first
     return {
@@ -125,69 +152,96 @@ def candidate_facts(stack: Stack) -> dict[str, Fact]:
         "Modality": first.Modality,
         "ImageType": "\\".join(first.ImageType),
         "ConvolutionKernel": first.ConvolutionKernel,
-        "kernel_character": character(stack),
+        "kernel_character": character(stack, book.site),
         "folder": first.relative_path.rpartition("/")[0],
         "slices": len(stack.slices),
         "coverage_mm": round(stack.coverage_mm, 3),
         "slice_spacing_mm": round(stack.slice_spacing_mm, 3),
+        "spacings_mm": spacings_text(stack),
         "gantry_tilt_degrees": round(stack.gantry_tilt_degrees, 3),
     }
 
 
-def _judged(stack: Stack) -> Candidate:
+def _judged(stack: Stack, book: RuleBook) -> Candidate:
     """A stack with the first rule that it breaks, and the codes of all of them."""
-    reasons = broken_rules(stack)
-    facts = candidate_facts(stack)
+    found = book.found_in_stack(stack, "refuse")
+    passed = tuple(finding for finding in found if finding.code in book.allowed)
+    reasons = tuple(finding for finding in found if finding.code not in book.allowed)
+    facts = candidate_facts(stack, book)
+    if passed:
+        facts["allowed"] = _codes(passed)
     if not reasons:
         sentence = "Axial non-contrast CT that covers enough of the head."
-        return Candidate(stack, Verdict(ACCEPTED, sentence, facts=facts))
-    facts["reasons"] = ", ".join(rule.code for rule in reasons)
-    verdict = replace(verdict_from_rule(reasons[0], stack), facts=facts)
-    return Candidate(stack, verdict, reasons)
+        if passed:
+            sentence = f"Let through by --allow: {' '.join(item.sentence for item in passed)}"
+        return Candidate(stack, Verdict(ACCEPTED, sentence, facts=facts), passed=passed)
+    first = reasons[0]
+    facts |= {"reasons": _codes(reasons), **first.found.facts}
+    return Candidate(stack, Verdict(first.code, first.sentence, facts=facts), reasons, passed)
+
+
+def _codes(found: Sequence[Finding]) -> str:
+    return ", ".join(finding.code for finding in found)
 
 
 def _told(
     candidates: Sequence[Candidate],
     chosen: Candidate,
-    rivals: Sequence[Stack],
+    ranked: Sequence[Stack],
     series_uid: str | None,
+    book: RuleBook,
 ) -> tuple[Candidate, ...]:
-    """All candidates, with the verdicts of the winner and of those it outranked."""
+    """All candidates by rank, with the verdicts of the winner and of those it outranked."""
 
     def verdict(item: Candidate) -> Verdict:
         if item is chosen:
             how = "named with --series" if series_uid else "the best of those accepted"
-            return replace(item.verdict, code=CHOSEN, sentence=f"Chosen: {how}.")
+            facts = {**item.verdict.facts, "rank": 1}
+            careful = book.found_in_stack(item.stack, "warn")
+            told = [f"Chosen: {how}.", *(each.sentence for each in careful)]
+            if item.passed:
+                told.insert(1, item.verdict.sentence)
+            return replace(item.verdict, code=CHOSEN, sentence=" ".join(told), facts=facts)
         if not item.accepted:
             return item.verdict
-        if item.stack not in rivals:
-            sentence = "Usable, but another series was named with --series."
+        if item.stack not in ranked:
+            why = "named with --series" if series_uid else "taken that needs no --allow"
+            sentence = f"Usable, but another series was {why}."
             return replace(item.verdict, code=OUTRANKED, sentence=sentence)
-        lost = outranked_by(item.stack, chosen.stack, rivals)
+        lost = outranked_by(item.stack, chosen.stack, ranked, book.site)
         name = chosen.stack.first.SeriesDescription or chosen.SeriesInstanceUID
         sentence = (
             f"Outranked by '{name}' on {lost.name.replace('_', ' ')}: "
-            f"{lost.told(item.stack)} against {lost.told(chosen.stack)}."
+            f"{lost.told(item.stack, book.site)} against {lost.told(chosen.stack, book.site)}."
         )
-        facts = {**item.verdict.facts, "preference": lost.name}
+        rank = ranked.index(item.stack) + 1
+        facts = {**item.verdict.facts, "preference": lost.name, "rank": rank}
         return replace(item.verdict, code=OUTRANKED, sentence=sentence, facts=facts)
 
-    return tuple(replace(item, verdict=verdict(item)) for item in candidates)
+    def order(item: Candidate) -> tuple[bool, int]:
+        place = ranked.index(item.stack) if item.stack in ranked else len(ranked)
+        return not (item is chosen or item.accepted), place
+
+    told = (replace(item, verdict=verdict(item)) for item in candidates)
+    return tuple(sorted(told, key=order))
 
 
-def _series_from_candidate(chosen: Candidate, considered: tuple[Candidate, ...]) -> Series:
+def _series_from_candidate(
+    chosen: Candidate, considered: tuple[Candidate, ...], book: RuleBook
+) -> Series:
     stack, first = chosen.stack, chosen.stack.first
-    assert first.PixelSpacing is not None  # a rule refuses stacks without it
-    overruled = tuple(
-        Warning_(rule.code, f"Overruled by --series: {rule.sentence(stack)}")
-        for rule in chosen.reasons
-    )
+    overruled = [
+        Warning_(item.code, f"Overruled by --series: {item.found.sentence}")
+        for item in chosen.reasons
+    ]
+    allowed = [
+        Warning_(item.code, f"Let through by --allow: {item.found.sentence}")
+        for item in chosen.passed
+    ]
+    notices = [Warning_(item.code, item.sentence) for item in book.found_in_stack(stack, "warn")]
     return Series(
         slices=stack.slices,
-        positions_mm=stack.positions_mm,
-        slice_spacing_mm=stack.slice_spacing_mm,
-        gantry_tilt_degrees=stack.gantry_tilt_degrees,
-        pixel_spacing_mm=first.PixelSpacing,
+        geometry=geometry_from_stack(stack),
         identity=SeriesIdentity(
             StudyInstanceUID=first.StudyInstanceUID,
             SeriesInstanceUID=first.SeriesInstanceUID,
@@ -199,52 +253,9 @@ def _series_from_candidate(chosen: Candidate, considered: tuple[Candidate, ...])
             BodyPartExamined=first.BodyPartExamined,
         ),
         considered=considered,
-        warnings=stack.warnings + overruled + _warnings_from_stack(stack),
+        warnings=(*overruled, *allowed, *notices),
+        slice_verdicts=stack.dropped,
     )
-
-
-def _warnings_from_stack(stack: Stack) -> tuple[Warning_, ...]:
-    """What the geometry and the headers of a usable stack should make a reader careful about."""
-    warnings = list(_spacing_warnings(stack))
-    if character(stack) == "sharp":
-        kernel = stack.first.ConvolutionKernel or "bone window"
-        text = f"Only a sharp reconstruction ({kernel}) is there; its noise can hide blood."
-        warnings.append(Warning_("sharp_kernel", text))
-    if stack.first.ImageType[:1] == ("DERIVED",):
-        text = "The images are marked as derived, as compression or de-identification leaves them."
-        warnings.append(Warning_("derived_images", text))
-    if any(not header.SOPClassUID for header in stack.slices):
-        text = "SOPClassUID is absent; the files were taken for CT images by their Modality."
-        warnings.append(Warning_("inferred_sop_class", text))
-    orientations = [header.ImageOrientationPatient for header in stack.slices]
-    if any(item is not None and orientation_error(item) > 1e-4 for item in orientations):
-        text = "ImageOrientationPatient is not exactly of unit length; it was normalised."
-        warnings.append(Warning_("orientation_normalised", text))
-    return tuple(warnings)
-
-
-def _spacing_warnings(stack: Stack) -> list[Warning_]:
-    """Few gaps of a whole multiple are missing slices; other differences are variable spacing."""
-    median = stack.slice_spacing_mm
-    odd = [
-        (number, gap)
-        for number, gap in enumerate(stack.gaps_mm, start=1)
-        if abs(gap - median) > _SPACING_TOLERANCE * median
-    ]
-    missing = [
-        (number, gap)
-        for number, gap in odd
-        if gap > 1.5 * median and abs(gap / median - round(gap / median)) < _MULTIPLE_TOLERANCE
-    ]
-    if odd and missing == odd and len(missing) <= max(1, _FEW_GAPS * len(stack.gaps_mm)):
-        places = ", ".join(f"{gap:.1f} mm after slice {number}" for number, gap in missing)
-        text = f"Slices are missing: {places} where {median:.1f} mm is usual."
-        return [Warning_("missing_slices", text)]
-    if not odd:
-        return []
-    low, high = min(stack.gaps_mm), max(stack.gaps_mm)
-    text = f"Slice spacing varies between {low:.3f} and {high:.3f} mm (median {median:.3f} mm)."
-    return [Warning_("variable_spacing", text)]
 
 
 def _named(candidates: Sequence[Candidate], series_uid: str) -> tuple[Candidate, ...]:
@@ -252,26 +263,10 @@ def _named(candidates: Sequence[Candidate], series_uid: str) -> tuple[Candidate,
     if not pool:
         known = dict.fromkeys(item.SeriesInstanceUID for item in candidates)
         raise RefusedInput(
-            f"There is no series {series_uid} here. Choose with --series from: {', '.join(known)}."
+            f"There is no series {series_uid} here. Choose with --series from: {', '.join(known)}. "
+            "[unknown_series]"
         )
     return pool
-
-
-def _refuse_mixed(candidates: Sequence[Candidate]) -> None:
-    """Never judge a folder that holds several studies, or one study under several patients."""
-    headers = [header for item in candidates for header in item.stack.slices]
-    studies = {header.StudyInstanceUID for header in headers}
-    patients = {header.patient_key for header in headers}
-    if len(studies) > 1:
-        raise RefusedInput(
-            f"There are {len(studies)} studies of {len(patients)} patient(s) here. "
-            "Give the folder of one study, or name one series with --series. [mixed_studies]"
-        )
-    if len(patients) > 1:
-        raise RefusedInput(
-            f"The files of this one study carry {len(patients)} patient identities, so whose "
-            "images these are is unknown. Export the study again. [patient_mismatch]"
-        )
 
 
 def _refusal_sentence(pool: Sequence[Candidate]) -> str:

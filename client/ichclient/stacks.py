@@ -8,7 +8,7 @@ as one stack without positions, so that they are still judged and reported.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ichclient import geometry
-from ichclient.dicom import file_digest, pixel_digest
-from ichclient.headers import SliceHeader, Warning_
+from ichclient.frames import file_digest, pixel_digest
+from ichclient.headers import Fact, SliceHeader, Verdict
 
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -30,13 +30,16 @@ SAME_SPACING_MM = 1e-3
 class Stack:
     """Slices of one series in order along their normal, and what was resolved to get there.
 
-    `conflicts` counts files that claim the place or the UID of another and differ from it.
+    `dropped` tells of each file that repeats another with the same pixels and was left out,
+    `conflicts` of each that claims the place or the UID of another and differs from it. `parts`
+    counts the stacks that the series was split into.
     """
 
     slices: tuple[SliceHeader, ...]
     positioned: bool
-    conflicts: int = 0
-    warnings: tuple[Warning_, ...] = ()
+    dropped: tuple[Verdict, ...] = ()
+    conflicts: tuple[Verdict, ...] = ()
+    parts: int = 1
 
     def __post_init__(self) -> None:
         """A stack has at least one slice."""
@@ -81,6 +84,13 @@ class Stack:
         return self.positions_mm[-1] - self.positions_mm[0] + self.slice_spacing_mm
 
     @property
+    def field_of_view_mm(self) -> float:
+        """The shorter side of a slice; 0 where its size is not known."""
+        rows, columns = self.first.Rows or 0, self.first.Columns or 0
+        row_mm, column_mm = self.first.PixelSpacing or (0.0, 0.0)
+        return min(rows * row_mm, columns * column_mm)
+
+    @property
     def gantry_tilt_degrees(self) -> float:
         """The signed angle between stack direction and normal, by geometry."""
         if self.normal is None:
@@ -93,61 +103,84 @@ def stacks_from_headers(headers: Iterable[SliceHeader]) -> tuple[Stack, ...]:
     """Group headers by series, then by common grid; order each stack along its normal."""
     stacks: list[Stack] = []
     for series in _grouped(headers, lambda header: header.SeriesInstanceUID):
-        unique, conflicts, repeated = _without_copies(series)
+        unique, copies, conflicts = _without_copies(series)
+        parts: list[Stack] = []
         flat = [header for header in unique if not header.is_stackable]
         if flat:
-            stacks.append(Stack(_by_number(flat), positioned=False, conflicts=conflicts))
+            parts.append(Stack(_by_number(flat), False, copies, conflicts))
         grids = _same_grid([header for header in unique if header.is_stackable])
         for grid in grids:
-            stacks.extend(_ordered(part, conflicts, repeated) for part in _phases(grid))
+            parts.extend(_ordered(part, copies, conflicts) for part in _phases(grid))
+        stacks.extend(replace(part, parts=len(parts)) for part in parts)
     return tuple(stacks)
 
 
-def _ordered(headers: list[SliceHeader], conflicts: int, repeated: int) -> Stack:
+def _ordered(
+    headers: list[SliceHeader], copies: tuple[Verdict, ...], conflicts: tuple[Verdict, ...]
+) -> Stack:
     """Order by position, and drop slices that repeat another's place with the same pixels."""
-    placed = _placed(headers)
     kept: list[tuple[float, SliceHeader]] = []
-    dropped = 0
-    for position, header in placed:
+    for position, header in _placed(headers):
         if kept and position - kept[-1][0] < SAME_POSITION_MM:
-            if pixel_digest(kept[-1][1]) == pixel_digest(header):
-                dropped += 1
+            first = kept[-1][1]
+            if pixel_digest(first) == pixel_digest(header):
+                copies += (_repeats(first, header, position_mm=position),)
                 continue
-            conflicts += 1
+            conflicts += (_conflicts(first, header, "place", position_mm=position),)
         kept.append((position, header))
-    warnings = []
-    if dropped + repeated:
-        warnings.append(
-            Warning_(
-                "duplicates_dropped",
-                f"{dropped + repeated} file(s) repeat another slice with the same pixels; "
-                "each slice is taken once.",
-            )
-        )
-    slices = tuple(header for _, header in kept)
-    return Stack(slices, positioned=True, conflicts=conflicts, warnings=tuple(warnings))
+    return Stack(tuple(header for _, header in kept), True, copies, conflicts)
 
 
-def _without_copies(headers: list[SliceHeader]) -> tuple[list[SliceHeader], int, int]:
+def _without_copies(
+    headers: list[SliceHeader],
+) -> tuple[list[SliceHeader], tuple[Verdict, ...], tuple[Verdict, ...]]:
     """Files of one SOPInstanceUID: identical bytes count once, differing bytes are a conflict."""
     unique: list[SliceHeader] = []
-    conflicts = repeated = 0
-    for same in _grouped(headers, lambda header: header.SOPInstanceUID or header.relative_path):
-        digests = {file_digest(header) for header in same} if len(same) > 1 else set()
-        conflicts += max(len(digests) - 1, 0)
-        repeated += len(same) - max(len(digests), 1)
-        unique.append(same[0])
-    return unique, conflicts, repeated
+    copies: list[Verdict] = []
+    conflicts: list[Verdict] = []
+    for same in _grouped(
+        headers, lambda header: (header.SOPInstanceUID or header.relative_path, header.frame_index)
+    ):
+        first, others = same[0], same[1:]
+        unique.append(first)
+        for other in others:
+            if file_digest(first) == file_digest(other):
+                copies.append(_repeats(first, other))
+            else:
+                conflicts.append(_conflicts(first, other, "SOPInstanceUID"))
+    return unique, tuple(copies), tuple(conflicts)
+
+
+def _repeats(first: SliceHeader, other: SliceHeader, **facts: float) -> Verdict:
+    sentence = f"It repeats {first.relative_path} with the same pixels and was left out."
+    known: dict[str, Fact] = {
+        "SOPInstanceUID": other.SOPInstanceUID,
+        "repeats": first.relative_path,
+        **facts,
+    }
+    return Verdict("duplicates_dropped", sentence, other.relative_path, known)
+
+
+def _conflicts(first: SliceHeader, other: SliceHeader, what: str, **facts: float) -> Verdict:
+    sentence = f"It claims the {what} of {first.relative_path} and shows something else."
+    known: dict[str, Fact] = {
+        "SOPInstanceUID": other.SOPInstanceUID,
+        "differs_from": first.relative_path,
+        **facts,
+    }
+    return Verdict("ambiguous_duplicates", sentence, other.relative_path, known)
 
 
 def _phases(headers: list[SliceHeader]) -> list[list[SliceHeader]]:
-    """Split by AcquisitionNumber, but only where that is what makes positions repeat.
+    """Split by acquisition or moment, but only where that is what makes positions repeat.
 
     One acquisition per slice is ordinary, so the number alone says nothing.
     """
     if not _positions_repeat(headers):
         return [headers]
-    parts = _grouped(headers, lambda header: header.AcquisitionNumber)
+    parts = _grouped(
+        headers, lambda header: (header.AcquisitionNumber, header.TemporalPositionIndex)
+    )
     split = len(parts) > 1 and all(len(part) > 1 for part in parts)
     return parts if split and not any(map(_positions_repeat, parts)) else [headers]
 
@@ -165,7 +198,7 @@ def _placed(headers: list[SliceHeader]) -> list[tuple[float, SliceHeader]]:
     positions = geometry.positions_along_normal(_origins(headers), normal).tolist()
     return sorted(
         zip(positions, headers, strict=True),
-        key=lambda pair: (pair[0], pair[1].InstanceNumber or 0, pair[1].relative_path),
+        key=lambda pair: (pair[0], *_number_order(pair[1])),
     )
 
 
@@ -189,7 +222,7 @@ def _shares_grid(one: SliceHeader, other: SliceHeader) -> bool:
     def exact(header: SliceHeader) -> tuple[object, ...]:
         return (
             header.Rows, header.Columns, header.FrameOfReferenceUID, header.ConvolutionKernel,
-            "LOCALIZER" in header.ImageType,
+            header.StackID, "LOCALIZER" in header.ImageType,
         )  # fmt: skip
 
     return (
@@ -200,7 +233,11 @@ def _shares_grid(one: SliceHeader, other: SliceHeader) -> bool:
 
 
 def _by_number(headers: list[SliceHeader]) -> tuple[SliceHeader, ...]:
-    return tuple(sorted(headers, key=lambda item: (item.InstanceNumber or 0, item.relative_path)))
+    return tuple(sorted(headers, key=_number_order))
+
+
+def _number_order(header: SliceHeader) -> tuple[int, str, int]:
+    return header.InstanceNumber or 0, header.relative_path, header.frame_index or 0
 
 
 def _origins(headers: Iterable[SliceHeader]) -> list[tuple[float, float, float]]:

@@ -39,7 +39,12 @@ class Judged:
     mask: NDArray[np.uint8]
     provenance: tuple[str, ...]
     placements: tuple[Placement, ...]
-    warnings: tuple[Warning_, ...]
+    slice_warnings: tuple[tuple[Warning_, ...], ...]
+
+    @property
+    def warnings(self) -> tuple[Warning_, ...]:
+        """Those of all slices, in order."""
+        return tuple(warning for told in self.slice_warnings for warning in told)
 
 
 def judged_from_slices(
@@ -54,8 +59,8 @@ def judged_from_slices(
     Raises what the transport raises; the rest is then neither decoded nor sent.
     """
     parts: list[Judged] = []
-    warnings: list[Warning_] = []
-    items = items_from_slices(_noted(slices, warnings), grid)
+    told: list[tuple[Warning_, ...]] = []
+    items = items_from_slices(_noted(slices, told), grid)
     # Without waiting: whoever closes the transport ends the calls that are under way.
     answers = answers_in_order(
         chunks_from_items(items), lambda chunk: transport.infer(hu_from_chunk(chunk)), wait=False
@@ -64,13 +69,13 @@ def judged_from_slices(
         for chunk, answer in answers:
             parts.append(_judged(answer, chunk, grid))
             on_judged(sum(len(part.score) for part in parts))
-    return _joined(parts, tuple(warnings))
+    return _joined(parts, tuple(told))
 
 
-def _noted(slices: Iterable[HUSlice], warnings: list[Warning_]) -> Iterator[HUSlice]:
+def _noted(slices: Iterable[HUSlice], told: list[tuple[Warning_, ...]]) -> Iterator[HUSlice]:
     """The slices as they pass, and what was to be said of each."""
     for one in slices:
-        warnings.extend(one.warnings)
+        told.append(one.warnings)
         yield one
 
 
@@ -84,11 +89,11 @@ def _judged(answer: ChunkScores, chunk: list[Item], grid: Grid) -> Judged:
         mask=byte_mask_from_mask(answer.mask),
         provenance=answer.provenance,
         placements=tuple(item.placement for item in chunk),
-        warnings=(),
+        slice_warnings=(),
     )
 
 
-def _joined(parts: list[Judged], warnings: tuple[Warning_, ...]) -> Judged:
+def _joined(parts: list[Judged], told: tuple[tuple[Warning_, ...], ...]) -> Judged:
     if not parts:
         raise NoSlicesError("The series has no slices, so there is nothing to judge.")
     return Judged(
@@ -100,5 +105,5 @@ def _joined(parts: list[Judged], warnings: tuple[Warning_, ...]) -> Judged:
         mask=np.concatenate([part.mask for part in parts]),
         provenance=tuple(text for part in parts for text in part.provenance),
         placements=tuple(placement for part in parts for placement in part.placements),
-        warnings=warnings,
+        slice_warnings=told,
     )

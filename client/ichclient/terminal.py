@@ -21,12 +21,16 @@ if TYPE_CHECKING:
     from ichclient.doctor import Check
     from ichclient.infer import Progress as Callback
     from ichclient.result import Judgement, Result
+    from ichclient.validate import Validation
 
 _COLOURS = {"positive": "bold red", "negative": "green", "indeterminate": "yellow"}
 _STAGES = {
+    "fetching": "Fetching the study",
+    "unpacking": "Unpacking the archive",
     "reading": "Reading DICOM headers",
     "server": "Starting and proving the server",
     "slices": "Judging slices",
+    "pixels": "Decoding slices",
 }
 
 
@@ -72,19 +76,49 @@ def print_result(where: Console, result: Result) -> None:
 
 
 def print_candidates(where: Console, considered: Sequence[Judgement]) -> None:
-    """Every series of a study with its verdict."""
-    table = _table("No.", "series", "slices", "mm", "verdict", "why")
+    """Every series of a study by rank, the files that are no image, and the reason of each."""
+    table = _table("rank", "No.", "series", "slices", "mm", "tilt", "verdict")
     for item in considered:
         facts = item.facts
-        table.add_row(
-            _plain(facts["SeriesNumber"]),
-            _plain(facts["SeriesDescription"] or facts["SeriesInstanceUID"]),
-            _plain(facts["slices"]),
-            _plain(facts["slice_spacing_mm"]),
-            _plain(item.code),
-            _plain(item.sentence),
+        row = (
+            facts.get("rank"),
+            facts.get("SeriesNumber"),
+            _name(item),
+            facts.get("slices") or f"{facts['files']} files",
+            facts.get("spacings_mm"),
+            facts.get("gantry_tilt_degrees"),
+            item.code,
         )
+        table.add_row(*map(_plain, row))
     where.print(table)
+    where.print()
+    for item in considered:
+        where.print(_plain(f"{_name(item)}: {item.sentence} [{item.code}]"), soft_wrap=True)
+
+
+def _name(item: Judgement) -> str:
+    """What a reader knows a series or a group of files by."""
+    names = ("SeriesDescription", "folder", "SeriesInstanceUID", "first")
+    return next((str(item.facts[name]) for name in names if item.facts.get(name)), "unnamed")
+
+
+def print_validation(where: Console, validation: Validation) -> None:
+    """Whether a study may be judged, what its pixels hold, and what to be careful about."""
+    print_candidates(where, (*validation.considered, *validation.file_groups))
+    pixels = validation.pixels
+    if pixels is not None:
+        text = (
+            f"Pixels: {pixels.slices} slices decoded, {pixels.lowest_hu:.0f} to "
+            f"{pixels.highest_hu:.0f} HU; air in {pixels.slices_with_air}, bone in "
+            f"{pixels.slices_with_bone}, and {pixels.brain_percent:.1f} % of all pixels are as "
+            "dense as brain."
+        )
+        where.print(_plain(text), soft_wrap=True)
+    for warning in validation.warnings:
+        where.print(_plain(f"Warning: {warning.sentence} [{warning.code}]"), soft_wrap=True)
+    verdict = validation.verdict
+    where.print(_plain(f"{verdict.sentence} [{verdict.code}]"), soft_wrap=True)
+    where.print(_plain(DISCLAIMER))
 
 
 def print_checks(where: Console, checks: Sequence[Check]) -> None:

@@ -22,7 +22,9 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-@pytest.mark.parametrize("command", [[], ["infer"], ["serve"], ["doctor"], ["series"]])
+@pytest.mark.parametrize(
+    "command", [[], ["infer"], ["serve"], ["doctor"], ["series"], ["validate"]]
+)
 def test_every_command_has_help(command: list[str]) -> None:
     answer = run(*command, "--help")
     assert answer.exit_code == 0
@@ -121,6 +123,34 @@ def test_series_are_listed_as_json(tmp_path: Path, make_series: Callable[..., Pa
     answer = run("series", tmp_path, "--json")
     (only,) = json.loads(answer.stdout)
     assert (only["code"], only["facts"]["slices"]) == ("chosen", 20)
+
+
+def test_the_five_groups_of_a_real_study_are_ranked_with_their_reasons(
+    head_ct_philips: Path,
+) -> None:
+    told = json.loads(run("series", head_ct_philips, "--json").stdout)
+    first = told[0]["facts"]
+    assert (first["rank"], first["SeriesDescription"]) == (1, "STD BRAIN 5MM")
+    assert [(item["code"], item["facts"].get("folder")) for item in told] == [
+        ("chosen", "S21570/S2010"),
+        ("localizer", "S21570/S1000"),
+        ("insufficient_coverage", "S21570/S2030"),
+        ("not_ct_image", "S21570/S4010"),
+        ("dicomdir", None),
+    ]
+    shown = run("series", head_ct_philips).output
+    assert all(item["sentence"].split(":")[0] in shown for item in told)
+
+
+def test_real_tilted_slices_are_listed_with_tilt_and_spacings_and_only_warned_of(
+    head_ct_ge: Path,
+) -> None:
+    answer = run("series", head_ct_ge, "--json")
+    (only,) = json.loads(answer.stdout)
+    assert only["code"] == "chosen"
+    assert only["facts"]["gantry_tilt_degrees"] == 18.5
+    assert only["facts"]["spacings_mm"] == "13 x 4.002, 1 x 1.081, 13 x 6.999"
+    assert "Slice spacing varies" in only["sentence"]
 
 
 def test_a_description_cannot_act_on_the_terminal(

@@ -6,12 +6,17 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from ichclient.dicom import headers_from_path, pixel_digest
+from ichclient.dicom import headers_from_path
 from ichclient.errors import NothingFound
+from ichclient.frames import pixel_digest
+from ichclient.hounsfield import hu_from_header
 
 Make = Callable[..., Path]
+MR_CLASS = "1.2.840.10008.5.1.4.1.1.4"
 
 
 def codes(path: Path) -> dict[str, str]:
@@ -98,6 +103,43 @@ def test_nothing_found_says_what_was_there(
     with pytest.raises(NothingFound, match=said) as caught:
         headers_from_path(tmp_path / "study")
     assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"])
+@pytest.mark.parametrize("kept", ["meta", "dataset"])
+def test_files_without_preamble_or_meta_are_read_as_they_are_written(
+    tmp_path: Path, make_slice: Make, made_hu: NDArray[np.int16], syntax: str, kept: str
+) -> None:
+    make_slice(tmp_path / "a.dcm", TransferSyntaxUID=syntax)
+    path = tmp_path / "a.dcm"
+    whole = path.read_bytes()
+    meta_bytes = int.from_bytes(whole[140:144], "little")
+    path.write_bytes(whole[132 if kept == "meta" else 144 + meta_bytes :])
+    (header,) = headers_from_path(tmp_path).headers
+    assert (header.TransferSyntaxUID, header.forced) == (syntax, True)
+    assert (hu_from_header(header).hu == made_hu).all()
+
+
+@pytest.mark.parametrize("start", [b"\2\0", b"\10\0", b"\0\10"])
+def test_what_only_begins_as_dicom_does_is_not_forced(
+    tmp_path: Path, make_slice: Make, start: bytes
+) -> None:
+    make_slice(tmp_path / "a.dcm")
+    (tmp_path / "b.bin").write_bytes(start + b"text that is no DICOM at all, and long" * 99)
+    (tmp_path / "c.bin").write_bytes(start)
+    assert codes(tmp_path) == {"b.bin": "not_dicom", "c.bin": "not_dicom"}
+
+
+@pytest.mark.parametrize(
+    "tags", [{"StudyInstanceUID": None}, {"Modality": "MR", "SOPClassUID": MR_CLASS}]
+)
+def test_without_the_mark_only_ct_of_a_study_is_believed(
+    tmp_path: Path, make_slice: Make, tags: dict[str, str | None]
+) -> None:
+    make_slice(tmp_path / "a.dcm")
+    make_slice(tmp_path / "b.dcm", **tags)
+    (tmp_path / "b.dcm").write_bytes((tmp_path / "b.dcm").read_bytes()[132:])
+    assert codes(tmp_path) == {"b.dcm": "not_dicom"}
 
 
 def test_a_loop_of_links_ends(tmp_path: Path, make_series: Make) -> None:

@@ -109,6 +109,8 @@ def test_too_little_of_the_head_is_refused(
     [
         ({"ConvolutionKernel": "BONEPLUS"}, "kernel"),
         ({"ImageType": ["DERIVED", "PRIMARY", "AXIAL"]}, "original"),
+        ({"SeriesDescription": "HEAD 70 keV"}, "energy"),
+        ({"ConvolutionKernel": None, "WindowCenter": 900}, "kernel"),
         ({"z_mm": [5.0 * index for index in range(17)]}, "coverage"),
         ({"z_mm": [1.0 * index for index in range(100)]}, "spacing"),
         ({"SeriesNumber": 7}, "series number"),
