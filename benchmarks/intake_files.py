@@ -7,6 +7,7 @@ nothing about what they cost.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -15,7 +16,6 @@ from typing import Any
 import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.encaps import encapsulate
 from pydicom.uid import (
     CTImageStorage,
     ExplicitVRLittleEndian,
@@ -61,6 +61,8 @@ def write_headers(folder: Path, slices: Sequence[Dataset], files: int) -> None:
 def write_series(folder: Path, slices: Sequence[Dataset], syntax: str, count: int) -> Path:
     """One series of `count` slices in a transfer syntax; raises BenchmarkError without a codec."""
     folder.mkdir()
+    for dataset in slices:
+        _name(dataset, 0, 0.0)
     encoded = [_encoded(dataset, syntax) for dataset in slices[:count]]
     spacing_mm = min(_LONGEST_SPACING_MM, _HEIGHT_MM / count)
     for number in range(count):
@@ -85,45 +87,41 @@ def _encoded(dataset: Dataset, syntax: str) -> Any:
     if syntax == "uncompressed":
         return copy
     if syntax == "jpeg_lossless":
-        _encode_by_gdcm(copy)
-    else:
-        copy.compress(SYNTAXES[syntax], generate_instance_uid=False)
+        return _encode_by_gdcm(copy)
+    copy.compress(SYNTAXES[syntax], generate_instance_uid=False)
     return copy
 
 
-def _encode_by_gdcm(dataset: Any) -> None:
-    """Replace the pixels by their JPEG Lossless codestream."""
+def _encode_by_gdcm(dataset: Dataset) -> Dataset:
+    """The same slice with JPEG Lossless pixels, by way of files: GDCM's objects outlive less."""
     try:
         import gdcm
     except ImportError as error:
         raise BenchmarkError(
             "JPEG Lossless is written with python-gdcm, which is absent"
         ) from error
-    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-    element.SetByteStringValue(dataset.PixelData)
-    image = gdcm.Image()
-    image.SetNumberOfDimensions(2)
-    image.SetDimensions((dataset.Columns, dataset.Rows, 1))
-    bits, signed = dataset.BitsStored, dataset.PixelRepresentation
-    image.SetPixelFormat(gdcm.PixelFormat(1, dataset.BitsAllocated, bits, bits - 1, signed))
-    kind = gdcm.PhotometricInterpretation.MONOCHROME2
-    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(kind))
-    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.ExplicitVRLittleEndian))
-    image.SetDataElement(element)
-    change = gdcm.ImageChangeTransferSyntax()
-    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
-    change.SetInput(image)
-    if not change.Change():
-        raise BenchmarkError("JPEG Lossless cannot be written from these slices")
-    output = change.GetOutput().GetDataElement()
-    fragment = output.GetSequenceOfFragments().GetFragment(0)
-    stream = fragment.GetByteValue().GetBuffer()
-    if isinstance(stream, str):  # GDCM gives its bytes as text
-        stream = stream.encode("utf-8", "surrogateescape")
-    dataset.PixelData = encapsulate([stream])
-    dataset["PixelData"].VR = "OB"
-    dataset["PixelData"].is_undefined_length = True
-    dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    with tempfile.TemporaryDirectory() as name:
+        plain, coded = f"{name}/plain.dcm", f"{name}/coded.dcm"
+        dataset.save_as(plain, enforce_file_format=True)
+        reader = gdcm.ImageReader()
+        reader.SetFileName(plain)
+        change = gdcm.ImageChangeTransferSyntax()
+        change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+        if reader.Read():
+            change.SetInput(reader.GetImage())
+            writer = gdcm.ImageWriter()
+            writer.SetFileName(coded)
+            writer.SetFile(reader.GetFile())
+            if change.Change():
+                writer.SetImage(change.GetOutput())
+                if writer.Write():
+                    written = dcmread(coded)
+                    dataset.PixelData = written.PixelData
+                    dataset["PixelData"].VR = "OB"
+                    dataset["PixelData"].is_undefined_length = True
+                    dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+                    return dataset
+    raise BenchmarkError("JPEG Lossless cannot be written from these slices")
 
 
 def _made(seed: int) -> FileDataset:

@@ -5,10 +5,13 @@ Everything in the default install is free of the GPL: pydicom's `pylibjpeg-libjp
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 _INSTALL_GDCM = "pip install python-gdcm"
 _INSTALL_OPENJPEG = "pip install pylibjpeg pylibjpeg-openjpeg"
+# Anything else pydicom would warn of, printing it.
+_UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ def is_decoded(uid: str) -> bool:
     """Whether this installation decodes a transfer syntax."""
     from pydicom.pixels.decoders.base import get_decoder
 
+    if not _UID.fullmatch(uid):
+        return False
     try:
         return bool(get_decoder(uid).is_available)
     except NotImplementedError:
@@ -72,6 +77,6 @@ def missing_codec(uid: str) -> str:
     from pydicom.uid import UID
 
     extra = next((one.extra for one in SYNTAXES if one.uid == uid and one.extra), "")
-    name = UID(uid).name if uid else "absent"
+    name = UID(uid).name if _UID.fullmatch(uid) else "absent or no UID"
     advice = f"{extra}, or export it uncompressed" if extra else "export it uncompressed"
-    return f"its transfer syntax {name} ({uid or 'no UID'}) cannot be decoded here: {advice}"
+    return f"its transfer syntax {name} ({uid or 'none'}) cannot be decoded here: {advice}"

@@ -1,8 +1,8 @@
 """Child processes that decode compressed pixels, kept for as long as this process lives.
 
 Decoders of the JPEG family are native code that can crash on broken bytes (a fuzz test has seen
-it), so they never run in this process. RLE is Python's own: it is safe anywhere, and goes to a
-child only where one is idle. A child needs a third of a second to start and serves every later
+it), so they never run in this process. RLE is Python's own: it is safe anywhere, and goes to
+children once there are some. A child needs a third of a second to start and serves every later
 series.
 """
 
@@ -41,7 +41,7 @@ class DecoderPool:
         """Decode one plane. Raises DecodeError, also where a child is lost over it."""
         if not encoding.encapsulated:
             return values_from_bytes(data, encoding)
-        child = self._taken(may_wait=encoding.transfer_syntax_uid != _RLE_SYNTAX)
+        child = self._taken(isolated=encoding.transfer_syntax_uid != _RLE_SYNTAX)
         if child is None:
             return values_from_bytes(data, encoding)
         try:
@@ -61,17 +61,17 @@ class DecoderPool:
         for child in self._children:
             child.close()
 
-    def _taken(self, *, may_wait: bool) -> DecoderProcess | None:
-        """An idle child, if possible one that is ready; without waiting perhaps none."""
-        if may_wait:
+    def _taken(self, *, isolated: bool) -> DecoderProcess | None:
+        """An idle child, if possible one that is ready; None where none is and none has to be."""
+        if isolated:
             self.grow(1)
         with self._changed:
-            while may_wait and not self._idle:
+            if not isolated and not any(child.is_ready for child in self._children):
+                return None
+            while not self._idle:
                 self._changed.wait()
-            ready = next((child for child in self._idle if child.is_ready), None)
-            child = ready or (self._idle[0] if may_wait else None)
-            if child is not None:
-                self._idle.remove(child)
+            child = next((child for child in self._idle if child.is_ready), self._idle[0])
+            self._idle.remove(child)
         return child
 
 

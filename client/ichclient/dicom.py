@@ -104,6 +104,20 @@ def has_overlay_in_pixels(header: SliceHeader) -> bool:
     )
 
 
+def has_modality_lut(header: SliceHeader) -> bool:
+    """Whether a file has a table where CT has a slope and an intercept."""
+    from pydicom import dcmread
+
+    try:
+        with _quiet():
+            found = dcmread(
+                header.path, stop_before_pixels=True, specific_tags=["ModalityLUTSequence"]
+            )
+    except Exception:  # its header was read before; whatever is wrong now is no table
+        return False
+    return bool(found.get("ModalityLUTSequence"))
+
+
 def _files_below(root: Path) -> Iterator[Path]:
     """Every file below a root, sorted; a folder reached twice through links is entered once."""
     if not root.is_dir():

@@ -7,15 +7,18 @@ put in order, a few slices ahead of whoever takes them, and judged as a series.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ichclient.codecs import Codec, codecs
+from ichclient.decoder import Encoding
 from ichclient.decoders import decoder_pool, isolated_values
 from ichclient.errors import RefusedInput
 from ichclient.frames import UNCOMPRESSED, refused
@@ -79,11 +82,11 @@ def hu_slices_from_series(
 ) -> Generator[HUSlice]:
     """Decode a series in order, a few slices ahead of whoever takes them; slabs are averaged.
 
-    At most `workers` + 4 slices are decoded and not yet taken, so memory stays flat however long
-    the series is. Closing the iterator cancels what has not begun. Raises RefusedInput at the
-    first slice that cannot be trusted, and at the end where the whole series holds no air, no
-    bone or no soft tissue, which no rescaled CT of a head does: take no result before the
-    iterator has ended.
+    At most `workers` planes are decompressed at a time, and at most `workers` + 4 slices are
+    decoded and not yet taken, so memory stays flat however long the series is. Closing the
+    iterator cancels what has not begun. Raises RefusedInput at the first slice that cannot be
+    trusted, and at the end where the whole series holds no air, no bone or no soft tissue, which
+    no rescaled CT of a head does: take no result before the iterator has ended.
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
@@ -160,10 +163,11 @@ def _in_order(headers: tuple[SliceHeader, ...], workers: int, book: RuleBook) ->
     """Decode on threads with a bounded look-ahead."""
     waiting: deque[Future[HUSlice]] = deque()
     compressed = any(header.TransferSyntaxUID not in UNCOMPRESSED for header in headers)
-    # Plain values cost less than two threads' quarrel over Python's lock.
-    workers = workers if compressed else 1
+    # Plain values cost less than two threads' quarrel over Python's lock; where children decode,
+    # one thread more keeps all of them busy.
+    threads = workers + 1 if compressed else 1
     decode = _decoder(headers, workers) if compressed else isolated_values
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="ichclient-decode")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="ichclient-decode")
     try:
         for header in headers:
             waiting.append(pool.submit(hu_from_header, header, decode, book))
@@ -189,6 +193,12 @@ def _ruled(decoding: Future[HUSlice], book: RuleBook) -> Iterator[HUSlice]:
 
 def _decoder(headers: tuple[SliceHeader, ...], workers: int) -> Decode:
     """How the threads decode; for a long series each finds a child process to do it."""
-    if workers > 1 and len(headers) >= _SLICES_WORTH_A_PROCESS:
+    if len(headers) >= _SLICES_WORTH_A_PROCESS:
         decoder_pool().grow(workers)
-    return isolated_values
+    turns = threading.BoundedSemaphore(workers)
+
+    def decode(data: bytes, encoding: Encoding) -> NDArray[Any]:
+        with turns:
+            return isolated_values(data, encoding)
+
+    return decode

@@ -27,6 +27,7 @@ from ichclient.bits import (
     wrong_bits_stored,
 )
 from ichclient.codecs import LOSSY_SYNTAXES
+from ichclient.dicom import has_modality_lut
 from ichclient.frames import UNCOMPRESSED, plane_bytes, refused
 from ichclient.headers import SliceHeader, Warning_
 from ichclient.plane import Plane
@@ -162,6 +163,14 @@ def _bad_rescale(plane: Plane) -> str:
     return "its RescaleSlope or RescaleIntercept is no number" if bad else ""
 
 
+def _modality_lut(plane: Plane) -> str:
+    header = plane.header
+    absent = header.RescaleSlope is None and header.RescaleIntercept is None
+    if not (absent and has_modality_lut(header)):
+        return ""
+    return "it has a ModalityLUTSequence where CT has slope and intercept; export it again"
+
+
 def _no_rescale(plane: Plane) -> str:
     header = plane.header
     absent = header.RescaleSlope is None and header.RescaleIntercept is None
@@ -227,6 +236,7 @@ def _clip_metal(plane: Plane) -> None:
 PIXEL_RULES: tuple[PixelRule, ...] = (
     PixelRule("not_monochrome", "refused", "stored", _not_monochrome),
     PixelRule("bad_rescale", "refused", "stored", _bad_rescale),
+    PixelRule("modality_lut", "refused", "stored", _modality_lut),
     PixelRule("no_rescale", "refused", "stored", _no_rescale),
     PixelRule("assumed_rescale", "warned", "stored", _assumed_rescale),
     PixelRule("lone_rescale", "warned", "stored", _lone_rescale),

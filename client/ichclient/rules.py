@@ -156,6 +156,7 @@ RULES: tuple[Rule, ...] = (
     # Slices, by their values: found and fixed in intensities.py, by the table there.
     Rule("not_monochrome", "slice", "refuse", "PhotometricInterpretation is a colour."),
     Rule("bad_rescale", "slice", "refuse", "Slope or intercept is no number, or the slope is 0."),
+    Rule("modality_lut", "slice", "refuse", "A table where CT has slope and intercept."),
     Rule("no_rescale", "slice", "refuse", "Neither slope nor intercept, and unsigned pixels."),
     Rule("assumed_rescale", "slice", "warn", "Neither slope nor intercept; signed taken as HU."),
     Rule("lone_rescale", "slice", "warn", "One of slope and intercept; the other is neutral."),

@@ -176,6 +176,7 @@ def touched(folder: Path) -> None:
 
 
 SCATTERED = [5.0 * index for index in range(21) if index not in (5, 9, 13)]
+LUT = pydicom.Dataset.from_json({"00283002": {"vr": "US", "Value": [2, 0, 16]}})
 NO_RESCALE = {"RescaleSlope": None, "RescaleIntercept": None}
 REPORT = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.11", "Modality": "SR", "Rows": None,
           "Columns": None, "PixelData": None}  # fmt: skip
@@ -243,6 +244,7 @@ TRAPS: dict[str, Build] = {
     "not_monochrome": tagged(PhotometricInterpretation="PALETTE COLOR"),
     "bad_rescale": one_tagged(RescaleSlope=0),
     "no_rescale": tagged(**NO_RESCALE, PixelRepresentation=0),
+    "modality_lut": tagged(**NO_RESCALE, ModalityLUTSequence=[LUT]),
     "assumed_rescale": lambda folder, make: make.values(folder, make.hu, **NO_RESCALE),
     "lone_rescale": tagged(RescaleSlope=None),
     "rescale_type": one_tagged(RescaleType="US"),

@@ -73,12 +73,17 @@ def unextended(hu: Plane) -> Plane:
 
 BITS_12 = {"BitsStored": 12, "HighBit": 11}
 OVERLAY = {"OverlayBitsAllocated": 16, "OverlayBitPosition": 12}
+LUT = pydicom.Dataset()
+LUT.LUTDescriptor = [2, 0, 16]
+LUT.ModalityLUTType = "HU"
+LUT.LUTData = b"\0\0\1\0"
 NO_RESCALE = {"RescaleSlope": None, "RescaleIntercept": None}
 
 # code -> tags of a slice (from the made HU), and the HU expected of it (None: not compared)
 CASES: dict[str, tuple[Callable[[Plane], Tags], Callable[[Plane], Plane] | None]] = {
     "not_monochrome": (lambda hu: {"PhotometricInterpretation": "PALETTE COLOR"}, None),
     "bad_rescale": (lambda hu: {"RescaleSlope": 0}, None),
+    "modality_lut": (lambda hu: stored(hu, **NO_RESCALE, ModalityLUTSequence=[LUT]), None),
     "no_rescale": (lambda hu: {**NO_RESCALE, "PixelRepresentation": 0}, None),
     "assumed_rescale": (lambda hu: stored(hu, **NO_RESCALE), lambda hu: hu),
     "lone_rescale": (lambda hu: {"RescaleSlope": None}, lambda hu: hu),
