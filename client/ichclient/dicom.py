@@ -39,6 +39,7 @@ from ichclient.headers import (
     SliceHeader,
     Verdict,
 )
+from ichclient.sources.kinds import archive_kind
 
 if TYPE_CHECKING:
     from ichclient.rules import RuleBook
@@ -187,6 +188,9 @@ def _without_mark(file: _File, start: bytes) -> tuple[SliceHeader, ...] | Verdic
         found = _parsed_by_pydicom(file, start, force=True)
         if not isinstance(found, Verdict) and found[0].StudyInstanceUID and found[0].is_ct_image:
             return found
+    if kind := archive_kind(start):
+        sentence = f"A {kind} archive among the files is not opened. Give it by itself."
+        return Verdict("archive", sentence, file.relative)
     return Verdict("not_dicom", "There is no DICM mark at byte 128: not DICOM.", file.relative)
 
 

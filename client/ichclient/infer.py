@@ -98,8 +98,8 @@ def considered_from_path(
     with opened_source(path, source, progress) as files:
         scan = headers_from_path(files, book)
         candidates = series_from_scan(scan, book)
-    with contextlib.suppress(NothingFound, RefusedInput):
-        candidates = chosen_series(candidates, book=book).considered
+        with contextlib.suppress(NothingFound, RefusedInput):
+            candidates = chosen_series(candidates, book=book).considered
     return (*considered(candidates), *file_groups(scan.skipped))
 
 

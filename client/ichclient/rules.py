@@ -66,6 +66,7 @@ RULES: tuple[Rule, ...] = (
     Rule("unreadable", "file", "skip", "No regular file, or one that cannot be opened."),
     Rule("empty_file", "file", "skip", "The file has no bytes."),
     Rule("not_dicom", "file", "skip", "No DICM mark at byte 128."),
+    Rule("archive", "file", "skip", "An archive among the files; it is not opened."),
     Rule("truncated_header", "file", "skip", "The file ends before its pixels."),
     Rule("dicomdir", "file", "skip", "A directory of files, no image."),
     Rule("frames_disagree", "file", "skip", "NumberOfFrames is not the number of frames that are "

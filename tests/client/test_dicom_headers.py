@@ -60,7 +60,7 @@ def test_what_is_no_image_is_skipped_with_a_reason(tmp_path: Path, make_slice: M
         "empty.dcm": "empty_file",
         "notes.txt": "not_dicom",
         "report.dcm": "not_image",
-        "viewer.zip": "not_dicom",
+        "viewer.zip": "archive",
     }
 
 

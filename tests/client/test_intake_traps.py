@@ -186,6 +186,7 @@ TRAPS: dict[str, Build] = {
     "unreadable": linked_to_nothing,
     "empty_file": beside("empty.dcm", b""),
     "not_dicom": beside("Thumbs.db", b"no image" * 99),
+    "archive": beside("other.zip", b"PK\x03\x04" + b"packed" * 99),
     "truncated_header": changed(lambda whole: whole[:700]),
     "dicomdir": one_tagged(SOPClassUID="1.2.840.10008.1.3.10"),
     "frames_disagree": one_tagged(SOPClassUID=ENHANCED, NumberOfFrames=3),

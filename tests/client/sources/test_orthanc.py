@@ -62,9 +62,19 @@ def asked(orthanc: Any, way: str, **keys: str) -> tuple[str, SourceOptions]:
     return f"{place}?{query}", SourceOptions(move_port=port, timeout_s=20)
 
 
+def judged(text: str, options: SourceOptions) -> Any:
+    return considered_from_path(text, source=options)
+
+
 def facts_of(headers: tuple[SliceHeader, ...]) -> dict[str, SliceHeader]:
     """Headers without what depends on where the file lies and how long its meta information is."""
-    there = {"path": Path(), "relative_path": "", "pixel_offset": 0}
+    there = {
+        "path": Path(),
+        "relative_path": "",
+        "pixel_offset": 0,
+        "file_bytes": 0,
+        "modified_ns": 0,
+    }
     return {one.SOPInstanceUID: replace(one, **there) for one in headers}  # type: ignore[arg-type]
 
 
@@ -135,9 +145,9 @@ def test_what_is_not_there_is_not_found(
 def test_a_number_that_two_studies_carry_is_refused(orthanc: Any, study: Path, way: str) -> None:
     source = asked(orthanc, way, AccessionNumber=SHARED_ACCESSION)
     with pytest.raises(RefusedInput, match=r"1\.2\.826\.8\.1, 1\.2\.826\.8\.2"):
-        considered_from_path(*source)
+        judged(*source)
     one = asked(orthanc, way, AccessionNumber=SHARED_ACCESSION, StudyInstanceUID="1.2.826.8.2")
-    assert len(considered_from_path(*one)) == 1
+    assert len(judged(*one)) == 1
 
 
 @every_way
@@ -150,7 +160,7 @@ def test_more_than_allowed_is_refused(
 ) -> None:
     text, options = asked(orthanc, way, StudyInstanceUID=STUDY)
     with pytest.raises(RefusedInput, match=code):
-        considered_from_path(text, replace(options, limits=limits))
+        judged(text, replace(options, limits=limits))
     assert list(temporary.iterdir()) == []
 
 
@@ -167,7 +177,7 @@ def test_no_identifier_of_the_patient_is_logged(
     orthanc: Any, study: Path, way: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        considered_from_path(*asked(orthanc, way, AccessionNumber=ACCESSION))
+        judged(*asked(orthanc, way, AccessionNumber=ACCESSION))
     assert PATIENT not in caplog.text
     assert "4711" not in caplog.text
 
