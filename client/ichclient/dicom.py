@@ -14,7 +14,7 @@ import os
 import secrets
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -223,8 +223,8 @@ def _parsed_by_pydicom(
             sentence = f"The header breaks off or is malformed ({type(error).__name__})."
             return Verdict("truncated_header", sentence, file.relative, {"bytes": file.size})
         meta = dataset.file_meta
-        media_class = str(meta.get("MediaStorageSOPClassUID", ""))
-        named = str(meta.get("TransferSyntaxUID", ""))
+        media_class = _meta_text(meta, "MediaStorageSOPClassUID")
+        named = _meta_text(meta, "TransferSyntaxUID")
         syntax = named or _SYNTAX_BY_ENCODING.get(dataset.original_encoding, "")
         header = _header(Attributes((dataset,)), file, syntax, media_class)
         header = replace(header, forced=force or not named)
@@ -232,6 +232,14 @@ def _parsed_by_pydicom(
         if isinstance(found, Verdict) or header.SOPClassUID not in ENHANCED_CT_CLASSES:
             return found
         return frames_from_dataset(found[0], dataset)
+
+
+def _meta_text(meta: Mapping[str, object], keyword: str) -> str:
+    """A value of the file meta information; empty where it is absent or broken."""
+    try:
+        return str(meta.get(keyword, ""))
+    except Exception:  # pydicom raises many kinds on broken bytes
+        return ""
 
 
 def _header_or_verdict(
