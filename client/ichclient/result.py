@@ -16,7 +16,10 @@ from ichcore import Decision
 SCHEMA_VERSION = 1
 DISCLAIMER = "Research demonstration, not a medical device."
 RESULT_FILE = "result.json"
+MASKS_FILE = "masks.npz"
+TABLE_FILE = "slices.csv"
 PICTURE_FILE = "top_slice.png"
+REPORT_FILE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,21 @@ class Bundle:
 
 
 @dataclass(frozen=True)
+class Combination:
+    """How scores were combined: of the spec that `Bundle.spec_sha256` names, so never guessed.
+
+    `findings` and `score_weights` by Triton model name, `thresholds` on the study score by
+    operating point.
+    """
+
+    findings: Mapping[str, str]
+    score_weights: Mapping[str, float]
+    thresholds: Mapping[str, float]
+    mask_threshold: float
+    study_rule: str
+
+
+@dataclass(frozen=True)
 class Notice:
     """A warning that belongs beside the result."""
 
@@ -99,6 +117,10 @@ class Result:
     warnings: tuple[Notice, ...]
     bundle: Bundle
     timings: Mapping[str, float]
+    combination: Combination | None = None
+    """None where the client does not hold the spec by which the server judged."""
+    masks_sha256: str | None = None
+    """SHA-256 of masks.npz beside the file; None where no masks were kept."""
     schema_version: int = SCHEMA_VERSION
     disclaimer: str = DISCLAIMER
 
