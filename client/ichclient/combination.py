@@ -38,4 +38,5 @@ def combination_from_spec(spec: EnsembleSpec) -> Combination:
         thresholds={point.name: point.threshold for point in spec.operating_points},
         mask_threshold=spec.mask_threshold,
         study_rule=spec.study_rule.name,
+        minimum_brain_share=spec.study_rule.minimum_brain_share,
     )

@@ -89,6 +89,8 @@ class Combination:
     thresholds: Mapping[str, float]
     mask_threshold: float
     study_rule: str
+    minimum_brain_share: float
+    """Slices with a smaller share of the largest brain area are kept out of the study score."""
 
 
 @dataclass(frozen=True)

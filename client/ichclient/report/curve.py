@@ -10,7 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+
 from ichclient.result import Result
+from ichcore.study_rules import StudyRule, counted_from_brain
 
 PEAK_PROMINENCE = 0.05
 """A peak rises this far above the higher of the two dips that part it from higher slices."""
@@ -34,6 +37,8 @@ class CurvePoint:
     lesion_height: float
     is_top: bool
     is_peak: bool
+    counts: bool
+    """Whether the slice shows enough brain to enter the study score."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,8 @@ class Threshold:
     y: float
     value: float
     names: tuple[str, ...]
-    words_left: bool
-    """Whether its words stand at the left end, since those of the line below fill the right."""
+    words_right: bool
+    """Whether its words stand at the right end, since those of the line below fill the left."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,7 @@ def curve_from_result(result: Result, width: float, height: float) -> Curve:
     xs = [x(position) for position in positions]
     edges = [left, *((low + high) / 2 for low, high in pairwise(xs)), right]
     peaks = peaks_from_scores([one.score for one in result.slices])
+    apart = slices_apart(result)
     largest_mm2 = max(one.lesion_mm2 for one in result.slices) or 1.0
     points = tuple(
         CurvePoint(
@@ -93,6 +99,7 @@ def curve_from_result(result: Result, width: float, height: float) -> Curve:
             lesion_height=round(one.lesion_mm2 / largest_mm2 * _LESION_SHARE * (bottom - top), 2),
             is_top=one.index in result.top_slices,
             is_peak=one.index in peaks,
+            counts=one.index not in apart,
         )
         for place, one in enumerate(result.slices)
     )
@@ -110,6 +117,15 @@ def curve_from_result(result: Result, width: float, height: float) -> Curve:
         score_ticks=tuple((y(score), score) for score in (0.0, 0.25, 0.5, 0.75, 1.0)),
         thresholds=_lines(thresholds, y),
     )
+
+
+def slices_apart(result: Result) -> tuple[int, ...]:
+    """Indices of slices with too little brain to enter the study score; none if not known."""
+    if result.combination is None:
+        return ()
+    brain_mm2 = np.array([one.brain_mm2 for one in result.slices], dtype=np.float32)
+    rule = StudyRule(minimum_brain_share=result.combination.minimum_brain_share)
+    return tuple(np.flatnonzero(~counted_from_brain(brain_mm2, rule)).tolist())
 
 
 def peaks_from_scores(scores: Sequence[float]) -> tuple[int, ...]:
@@ -150,6 +166,6 @@ def _lines(thresholds: Mapping[str, float], y: Callable[[float], float]) -> tupl
     lines: list[Threshold] = []
     for value in sorted(set(thresholds.values())):
         names = tuple(name for name, point in thresholds.items() if point == value)
-        crowded = bool(lines) and not lines[-1].words_left and lines[-1].y - y(value) < _LINE_ROOM
-        lines.append(Threshold(y(value), value, names, words_left=crowded))
+        crowded = bool(lines) and not lines[-1].words_right and lines[-1].y - y(value) < _LINE_ROOM
+        lines.append(Threshold(y(value), value, names, words_right=crowded))
     return tuple(lines)

@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from ichclient.plain import printable
 from ichclient.report import sections
-from ichclient.report.curve import curve_from_result
+from ichclient.report.curve import curve_from_result, slices_apart
 from ichclient.report.pictures import Pictures
 from ichclient.report.windows import BRAIN, SUBDURAL, filter_from_windows
 from ichclient.result import DISCLAIMER, Result
@@ -54,6 +54,7 @@ def page_from_result(result: Result, pictures: Pictures | None = None) -> str:
         shown={picture.index for picture in pictures.slices} if pictures else set(),
         curves=[curve_from_result(result, *size) for size in (_WIDE, _NARROW)],
         sections=sections,
+        apart=slices_apart(result),
         window_names={"brain": _window_words(BRAIN), "subdural": _window_words(SUBDURAL)},
     )
 
@@ -79,7 +80,7 @@ def _source(text: str) -> str:
 
 
 def _window_words(window: Any) -> str:
-    return f"level {window.level_hu:.0f}, width {window.width_hu:.0f} HU"
+    return f"L {window.level_hu:.0f} W {window.width_hu:.0f}"
 
 
 def _file(name: str) -> str:

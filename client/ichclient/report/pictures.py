@@ -1,6 +1,6 @@
 """Slices and masks -> small pictures, embedded once each, and the outlines drawn over them.
 
-Every picture of a page shows the same square of the patient in mm, so nothing jumps from slice to
+Every picture of a page shows the same square around the head in mm, so nothing jumps from slice to
 slice. A slice of the series is kept in the wide window only; the page narrows it by a filter. The
 slices with the highest scores come in both windows as they are.
 """
@@ -23,7 +23,7 @@ from ichclient.masks import Masks
 from ichclient.report.contour import outlines_from_mask
 from ichclient.report.windows import BRAIN, SUBDURAL
 from ichclient.result import Result
-from ichcore import HU_AIR, Grid, placement_from_hu
+from ichcore import HU_AIR
 
 MAX_SLICES = 300
 """A longer series is thinned out evenly; the slices with the highest scores always stay."""
@@ -39,6 +39,11 @@ _QUALITIES = (90, 75, 50, 25)
 _TOP_QUALITY = 92
 _EFFORT = 2  # of WebP's 0 to 6: half the time of 4 for a twentieth of the bytes
 _UNKNOWN_SPEC_LEVEL = 0.5
+_BONE_HU = 250.0
+_STRAY = 0.002  # of the bone: a wire on the headrest does not widen the picture
+_MUCH_BRAIN = 0.25
+_SCALP_MM = 12.0
+_RING_MM = 8.0
 
 
 @dataclass(frozen=True)
@@ -52,11 +57,12 @@ class Square:
 
 @dataclass(frozen=True)
 class SlicePicture:
-    """One slice in the window SUBDURAL as a data URI; `outline` is an SVG path in mm."""
+    """One slice in the window SUBDURAL as a data URI; `outline` and `rings` are SVG paths."""
 
     index: int
     picture: str
     outline: str
+    rings: str
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,7 @@ class TopPicture:
     brain: str
     subdural: str
     outline: str
+    rings: str
 
 
 @dataclass(frozen=True)
@@ -97,22 +104,22 @@ def pictures_from_slices(
     """Decode the slices of a result once more and draw them; raises what `hu_from_header` does."""
     kept = kept_slices(len(headers), result.top_slices)
     level = result.combination.mask_threshold if result.combination else _UNKNOWN_SPEC_LEVEL
-    square = square_of_head(headers, masks, result)
+    square = square_of_head(headers, result)
     side_px = _LARGE_PX if len(kept) <= _LARGE_UP_TO_SLICES else _SMALL_PX
     tops = result.top_slices[:MAX_TOP_SLICES]
 
     def drawn(index: int) -> tuple[SlicePicture, TopPicture | None]:
         one = hu_from_header(headers[index])
-        outline = _outline(masks, index, level, square)
+        outline, rings = _outline(masks, index, level, square)
         grey = SUBDURAL.grey(_cut(one, square, side_px))
-        picture = SlicePicture(index, _bounded(grey, SERIES_BYTES // len(kept)), outline)
+        picture = SlicePicture(index, _bounded(grey, SERIES_BYTES // len(kept)), outline, rings)
         if index not in tops:
             return picture, None
         hu = _cut(one, square, _LARGE_PX)
         brain, subdural = (
             _data_uri(_webp(window.grey(hu), _TOP_QUALITY)) for window in (BRAIN, SUBDURAL)
         )
-        return picture, TopPicture(index, brain, subdural, outline)
+        return picture, TopPicture(index, brain, subdural, outline, rings)
 
     with ThreadPoolExecutor(workers, thread_name_prefix="ichclient-draw") as pool:
         all_drawn = list(pool.map(drawn, kept))
@@ -127,43 +134,37 @@ def pictures_from_slices(
     )
 
 
-def square_of_head(headers: Sequence[SliceHeader], masks: Masks | None, result: Result) -> Square:
-    """The square that holds the grid of every slice with much brain, as far as it was scanned.
+def square_of_head(headers: Sequence[SliceHeader], result: Result) -> Square:
+    """The square around the skull of the slices that show brain, with room for the scalp.
 
-    Without masks the grid is laid on the slice with the largest brain once more.
+    Looked up on three of them: the lowest, the one with the largest brain, and the highest.
     """
     areas = [one.brain_mm2 for one in result.slices]
-    if masks is None:
-        one = hu_from_header(headers[int(np.argmax(areas))])
-        grid, brain = Grid(), [placement_from_hu(one.hu, one.row_spacing_mm, one.column_spacing_mm)]
-    else:
-        grid = masks.grid
-        brain = [
-            place
-            for place, area in zip(masks.placements, areas, strict=True)
-            if area >= max(areas) / 2
-        ]
-    xs = [place.centre_column * place.column_spacing_mm for place in brain]
-    ys = [place.centre_row * place.row_spacing_mm for place in brain]
-    grid_mm = max(grid.rows, grid.columns) * grid.pixel_spacing_mm
-    side_mm = grid_mm + max(max(xs) - min(xs), max(ys) - min(ys))
-    width_mm = brain[0].columns * brain[0].column_spacing_mm
-    height_mm = brain[0].rows * brain[0].row_spacing_mm
-    return _inside((min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2, side_mm, width_mm, height_mm)
+    largest = max(areas)
+    brain = [index for index, area in enumerate(areas) if area >= _MUCH_BRAIN * largest]
+    looked_at = [hu_from_header(headers[i]) for i in {brain[0], areas.index(largest), brain[-1]}]
+    boxes = np.array([_skull_mm(one) for one in looked_at])
+    left, top = boxes[:, :2].min(axis=0)
+    right, bottom = boxes[:, 2:].max(axis=0)
+    side = max(right - left, bottom - top) + 2 * _SCALP_MM
+    return Square(float(left + right - side) / 2, float(top + bottom - side) / 2, float(side))
 
 
-def _inside(
-    middle_x: float, middle_y: float, side_mm: float, width_mm: float, height_mm: float
-) -> Square:
-    """A square around a middle, moved and shrunk to what was scanned; centred where it is not."""
+def _skull_mm(one: HUSlice) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the bone of a slice, of all of it where it has no bone."""
+    bone = one.hu > _BONE_HU
+    rows, columns = bone.shape
 
-    def begin(middle: float, side: float, length: float) -> float:
-        if side >= length:
-            return (length - side) / 2
-        return min(max(middle - side / 2, 0.0), length - side)
+    def ends(profile: NDArray[np.int64], mm: float) -> tuple[float, float]:
+        share = np.cumsum(profile) / profile.sum()
+        first, last = np.searchsorted(share, (_STRAY, 1 - _STRAY))
+        return float(first) * mm, float(last + 1) * mm
 
-    side = min(side_mm, max(width_mm, height_mm))
-    return Square(begin(middle_x, side, width_mm), begin(middle_y, side, height_mm), side)
+    if bone.mean() < _STRAY:
+        return 0.0, 0.0, columns * one.column_spacing_mm, rows * one.row_spacing_mm
+    left, right = ends(bone.sum(axis=0), one.column_spacing_mm)
+    top, bottom = ends(bone.sum(axis=1), one.row_spacing_mm)
+    return left, top, right, bottom
 
 
 def _cut(one: HUSlice, square: Square, side_px: int) -> NDArray[np.float32]:
@@ -186,10 +187,13 @@ def _cut(one: HUSlice, square: Square, side_px: int) -> NDArray[np.float32]:
     return np.asarray(resized, dtype=np.float32)
 
 
-def _outline(masks: Masks | None, index: int, level: float, square: Square) -> str:
-    """The mask's outline as an SVG path in mm of the square; empty where nothing is marked."""
+def _outline(masks: Masks | None, index: int, level: float, square: Square) -> tuple[str, str]:
+    """The mask's outline, and rings round what is small in it, as SVG paths in mm of the square.
+
+    Empty where nothing is marked.
+    """
     if masks is None:
-        return ""
+        return "", ""
     place, mask = masks.placements[index], masks.mask[index]
     left, top, right, bottom = place.box_on(masks.grid)
     rows, columns = mask.shape
@@ -205,11 +209,30 @@ def _outline(masks: Masks | None, index: int, level: float, square: Square) -> s
             top * place.row_spacing_mm - square.top_mm,
         ]
     )
-    parts = []
+    parts, drawn = [], []
     for outline in outlines_from_mask(mask, level * 255):
         points = outline * scale + corner
+        drawn.append(points)
         parts.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points.tolist()) + "Z")
-    return "".join(parts)
+    return "".join(parts), "".join(_rings(drawn))
+
+
+def _rings(outlines: Sequence[NDArray[np.float64]]) -> list[str]:
+    """A circle round each outline that is too small to be found, one for several close by."""
+    centres: list[NDArray[np.float64]] = []
+    radius = f"{_RING_MM:.0f}"
+    for points in outlines:
+        low, high = points.min(axis=0), points.max(axis=0)
+        centre = (low + high) / 2
+        if (high - low).max() < _RING_MM and all(
+            np.hypot(*(centre - other)) > _RING_MM for other in centres
+        ):
+            centres.append(centre)
+    return [
+        f"M{x - _RING_MM:.1f} {y:.1f}a{radius} {radius} 0 1 0 {2 * _RING_MM:.0f} 0"
+        f"a{radius} {radius} 0 1 0 -{2 * _RING_MM:.0f} 0Z"
+        for x, y in (centre.tolist() for centre in centres)
+    ]
 
 
 def _bounded(grey: NDArray[np.uint8], limit_bytes: int) -> str:

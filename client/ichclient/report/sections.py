@@ -75,7 +75,7 @@ def verdicts(result: Result) -> list[Verdict]:
             in_words(point),
             word,
             _SIGNS[Decision(word)],
-            f"from {thresholds[point]:.3f}" if point in thresholds else "",
+            f"threshold {thresholds[point]:.3f}" if point in thresholds else "",
         )
         for point, word in result.decisions.items()
     ]

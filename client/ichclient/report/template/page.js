@@ -5,15 +5,15 @@
   const stage = document.getElementById("stage");
   const words = document.getElementById("words");
   const shown = stage.querySelector("img");
-  const outline = stage.querySelector("path");
+  const lines = [...stage.querySelectorAll("path")];
 
   const show = (place) => {
     const slide = slides[Math.min(Math.max(place, 0), slides.length - 1)];
     const picture = slide.querySelector("img");
-    const path = slide.querySelector("path");
+    const paths = slide.querySelectorAll("path");
     shown.src = picture.src;
     shown.alt = picture.alt;
-    outline.setAttribute("d", path ? path.getAttribute("d") : "");
+    lines.forEach((line, n) => line.setAttribute("d", paths[n] ? paths[n].getAttribute("d") : ""));
     words.textContent = picture.alt;
     slider.value = slides.indexOf(slide) + 1;
     slider.setAttribute("aria-valuetext", picture.alt);
