@@ -92,6 +92,12 @@ class Combination:
     minimum_brain_share: float
     """Slices with a smaller share of the largest brain area are kept out of the study score."""
 
+    def __post_init__(self) -> None:
+        """Weights, thresholds and shares all lie between 0 and 1."""
+        numbers = [*self.score_weights.values(), *self.thresholds.values()]
+        if not all(0 <= n <= 1 for n in (*numbers, self.mask_threshold, self.minimum_brain_share)):
+            raise ValueError("a weight, threshold or share of a combination is outside 0 to 1")
+
 
 @dataclass(frozen=True)
 class Notice:

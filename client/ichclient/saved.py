@@ -72,6 +72,8 @@ def _refuse_impossible(result: Result) -> None:
         (all(low < high for low, high in pairwise(positions)), "positions do not rise"),
         (all(set(one.member_scores) == set(result.member_scores) for one in result.slices),
          "slices have other members than the study"),
+        (all(min(one.lesion_mm2, one.brain_mm2) >= 0 for one in result.slices),
+         "areas lie below 0"),
         (result.disclaimer == DISCLAIMER, "the disclaimer was changed"),
     ):  # fmt: skip
         if not fits:
@@ -119,7 +121,7 @@ def _value(hint: Any, found: object, where: str) -> Any:
 
 def _is_scalar(hint: type, found: object) -> bool:
     if issubclass(hint, StrEnum):
-        return found in set(hint)
+        return isinstance(found, str) and found in set(hint)
     if hint is float:
         number = isinstance(found, int | float) and not isinstance(found, bool)
         return number and math.isfinite(float(found))  # type: ignore[arg-type]

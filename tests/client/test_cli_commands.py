@@ -22,7 +22,7 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-@pytest.mark.parametrize("command", [[], ["infer"], ["serve"], ["doctor"], ["series"]])
+@pytest.mark.parametrize("command", [[], ["infer"], ["report"], ["serve"], ["doctor"], ["series"]])
 def test_every_command_has_help(command: list[str]) -> None:
     answer = run(*command, "--help")
     assert answer.exit_code == 0

@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from ichclient.plain import printable
 from ichclient.report import sections
 from ichclient.report.curve import curve_from_result, slices_apart
 from ichclient.report.pictures import Pictures
-from ichclient.report.windows import BRAIN, SUBDURAL, filter_from_windows
+from ichclient.report.windows import BRAIN, SUBDURAL, Window, filter_from_windows
 from ichclient.result import DISCLAIMER, Result
 
 _WIDE, _NARROW = (1040, 320), (380, 280)
@@ -29,21 +30,12 @@ _WIDE, _NARROW = (1040, 320), (380, 280)
 
 def page_from_result(result: Result, pictures: Pictures | None = None) -> str:
     """The text of report.html; without pictures it has the curve, the tables and the verdicts."""
-    environment = Environment(
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=_readable,
-    )
-    environment.filters["words"] = sections.in_words
     brightness, contrast = filter_from_windows(SUBDURAL, BRAIN)
-    style = environment.from_string(_file("page.css")).render(
+    style = _template("page.css").render(
         disclaimer=DISCLAIMER, brightness=f"{brightness:.5f}", contrast=f"{contrast:.5f}"
     )
     script = _file("page.js") if pictures else ""
-    return environment.from_string(_file("page.html")).render(
+    return _template("page.html").render(
         style=Markup(style),  # ours, and named by its hash in the policy
         script=Markup(script),
         policy=_policy(style, script),
@@ -57,6 +49,20 @@ def page_from_result(result: Result, pictures: Pictures | None = None) -> str:
         apart=slices_apart(result),
         window_names={"brain": _window_words(BRAIN), "subdural": _window_words(SUBDURAL)},
     )
+
+
+@cache
+def _template(name: str) -> Template:
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_readable,
+    )
+    environment.filters["words"] = sections.in_words
+    return environment.from_string(_file(name))
 
 
 def _readable(value: Any) -> Any:
@@ -79,7 +85,7 @@ def _source(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def _window_words(window: Any) -> str:
+def _window_words(window: Window) -> str:
     return f"L {window.level_hu:.0f} W {window.width_hu:.0f}"
 
 

@@ -36,6 +36,7 @@ MAX_TOP_SLICES = 5
 _LARGE_PX, _SMALL_PX = 512, 384
 _LARGE_UP_TO_SLICES = 120
 _QUALITIES = (90, 75, 50, 25)
+_FEWEST_PX = 64
 _TOP_QUALITY = 92
 _EFFORT = 2  # of WebP's 0 to 6: half the time of 4 for a twentieth of the bytes
 _UNKNOWN_SPEC_LEVEL = 0.5
@@ -107,12 +108,13 @@ def pictures_from_slices(
     square = square_of_head(headers, result)
     side_px = _LARGE_PX if len(kept) <= _LARGE_UP_TO_SLICES else _SMALL_PX
     tops = result.top_slices[:MAX_TOP_SLICES]
+    limit_bytes = SERIES_BYTES // len(kept)
 
     def drawn(index: int) -> tuple[SlicePicture, TopPicture | None]:
         one = hu_from_header(headers[index])
         outline, rings = _outline(masks, index, level, square)
         grey = SUBDURAL.grey(_cut(one, square, side_px))
-        picture = SlicePicture(index, _bounded(grey, SERIES_BYTES // len(kept)), outline, rings)
+        picture = SlicePicture(index, _data_uri(bounded_webp(grey, limit_bytes)), outline, rings)
         if index not in tops:
             return picture, None
         hu = _cut(one, square, _LARGE_PX)
@@ -235,13 +237,13 @@ def _rings(outlines: Sequence[NDArray[np.float64]]) -> list[str]:
     ]
 
 
-def _bounded(grey: NDArray[np.uint8], limit_bytes: int) -> str:
-    """The picture at the highest quality that keeps to the limit, the lowest one if none does."""
+def bounded_webp(grey: NDArray[np.uint8], limit_bytes: int) -> bytes:
+    """The picture at the highest quality that keeps to the limit, at last with fewer pixels."""
     for quality in _QUALITIES:
         content = _webp(grey, quality)
-        if len(content) <= limit_bytes:
-            break
-    return _data_uri(content)
+        if len(content) <= limit_bytes or min(grey.shape) < _FEWEST_PX:
+            return content
+    return bounded_webp(np.ascontiguousarray(grey[::2, ::2]), limit_bytes)
 
 
 def _webp(grey: NDArray[np.uint8], quality: int) -> bytes:
