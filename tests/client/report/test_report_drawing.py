@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 
 from ichclient.headers import SliceHeader
+from ichclient.hounsfield import hu_from_header
 from ichclient.infer import study_from_path
+from ichclient.masks import Masks
 from ichclient.report.contour import outlines_from_mask
 from ichclient.report.curve import curve_from_result, peaks_from_scores, slices_apart
 from ichclient.report.pictures import (
@@ -28,6 +30,7 @@ from ichclient.report.pictures import (
 )
 from ichclient.report.windows import BRAIN, SUBDURAL, filter_from_windows
 from ichclient.result import Result
+from ichcore import byte_mask_from_mask, mask_on_grid
 
 
 @pytest.mark.parametrize(
@@ -141,6 +144,29 @@ def test_pictures_show_the_head_and_outline_the_mask_where_it_lies(
     assert (width_mm, height_mm) == pytest.approx((20, 40), abs=0.3)
     assert points.min() > 0
     assert points.max() < pictures.side_mm
+
+
+def test_the_outline_of_a_skull_lies_on_the_skull_of_the_picture(
+    masks: Masks, headers: tuple[SliceHeader, ...], result: Result
+) -> None:
+    one = hu_from_header(headers[10])
+    bone = mask_on_grid((one.hu > 180).astype(np.float32), masks.placements[10], masks.grid)
+    marked = masks.mask.copy()
+    marked[10] = byte_mask_from_mask(bone)
+    drawn = pictures_from_slices(headers, replace(masks, mask=marked), result)
+    numbers = re.findall(r"[\d.]+", drawn.slices[10].outline)
+    points_mm = np.array(numbers, dtype=float).reshape(-1, 2)
+    content = base64.b64decode(drawn.slices[10].picture.partition(",")[2])
+    with Image.open(io.BytesIO(content)) as image:
+        white = np.asarray(image.convert("L")) > 240
+    places = (points_mm / drawn.side_mm * len(white)).astype(int)
+    reach = int(3 / drawn.side_mm * len(white))
+    around = [
+        white[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
+        for x, y in places.tolist()
+    ]
+    on_edge = np.mean([0.05 < part.mean() < 0.95 for part in around])
+    assert on_edge > 0.97
 
 
 def test_only_what_is_small_gets_a_ring(pictures: Pictures) -> None:
