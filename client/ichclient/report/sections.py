@@ -106,12 +106,15 @@ def figures(result: Result) -> list[tuple[str, str, str]]:
     """Name, value and note of what is measured on the study."""
     volume, top = result.lesion_volume_ml, result.slices[result.top_slices[0]]
     marked = sum(one.lesion_mm2 > 0 for one in result.slices)
+    noun = "slice" if marked == 1 else "slices"
     tilt = result.series.gantry_tilt_degrees
     return [
         (
             "Lesion volume",
             "unknown" if volume is None else f"{volume:.1f} mL",
-            "slice positions allow none" if volume is None else f"marked on {marked} slices",
+            "slice positions allow none"
+            if volume is None
+            else f"marked on {marked} {'slice' if marked == 1 else 'slices'}",
         ),
         ("Top slice", f"{top.index + 1} of {len(result.slices)}", f"at {mm(top.position_mm)}"),
         (

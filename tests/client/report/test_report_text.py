@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ichclient.report.curve import slices_apart
 from ichclient.report.page import page_from_result
 from ichclient.report.pictures import Pictures
 from ichclient.report.sections import headline, ranges, tone
@@ -174,6 +175,17 @@ def test_the_headline_is_the_decision(
     decided = replace(result, decisions={key: Decision(word) for key, word in decisions.items()})
     assert headline(decided) == line
     assert tone(decided) == colour
+
+
+def test_indeterminate_is_explained_where_it_is_said(result: Result) -> None:
+    assert "too little brain was seen to call it negative" in page_from_result(result)
+    sure = replace(result, decisions={"balanced": Decision.NEGATIVE})
+    assert "to call it negative" not in page_from_result(sure)
+
+
+def test_slices_that_do_not_count_are_named(result: Result) -> None:
+    words = " ".join(Page(page_from_result(result)).words.split())
+    assert f"slices with too little brain ({ranges(slices_apart(result))})" in words
 
 
 def test_slices_are_listed_in_words() -> None:
