@@ -112,9 +112,7 @@ def figures(result: Result) -> list[tuple[str, str, str]]:
         (
             "Lesion volume",
             "unknown" if volume is None else f"{volume:.1f} mL",
-            "slice positions allow none"
-            if volume is None
-            else f"marked on {marked} {'slice' if marked == 1 else 'slices'}",
+            "slice positions allow none" if volume is None else f"marked on {marked} {noun}",
         ),
         ("Top slice", f"{top.index + 1} of {len(result.slices)}", f"at {mm(top.position_mm)}"),
         (
