@@ -60,6 +60,8 @@ FOREIGN = {
         "export/ichexport/graph.py",
         "export/ichexport/merging.py",
     ],
+    "jinja2": ["client/ichclient/report/page.py"],
+    "markupsafe": ["client/ichclient/report/page.py"],
     "highdicom": ["training/ichtrain/data/masks.py"],
     "grpc": ["client/ichclient/readiness.py", "client/ichclient/transport.py"],
     "httpx": ["client/ichclient/sources/dicomweb.py", "client/ichclient/sources/http.py"],
@@ -99,6 +101,7 @@ FOREIGN = {
     "PIL": [
         "client/ichcore/grid.py",
         "client/ichclient/picture.py",
+        "client/ichclient/report/pictures.py",
         "training/ichtrain/review/picture.py",
     ],
     "pyarrow": ["training/ichtrain/data/manifest.py"],

@@ -70,7 +70,10 @@ def test_the_example_holds_a_bleed_and_it_is_found(tmp_path: Path) -> None:
     assert result["decisions"]["balanced"] == "positive"
     assert top in bleeding
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "masks.npz",
+        "report.html",
         "result.json",
+        "slices.csv",
         "top_slice.png",
     }
 

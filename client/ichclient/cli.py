@@ -30,7 +30,7 @@ def told(command: _F) -> _F:
         try:
             return command(*args, **kwargs)
         except IchError as error:
-            from ichclient.terminal import printable
+            from ichclient.plain import printable
 
             click.echo(f"Error: {printable(error)}", err=True)
             sys.exit(error.exit_code)
@@ -154,7 +154,8 @@ def main() -> None:
 
 @main.command()
 @_study_argument
-@click.option("--out", type=_DIRECTORY, metavar="DIR", help="Write result.json and a picture here.")
+@click.option("--out", type=_DIRECTORY, metavar="DIR",
+              help="Write result.json, slices.csv and report.html here.")  # fmt: skip
 @_series_option
 @_slab_option
 @_server_options
@@ -188,6 +189,19 @@ def infer(
         click.echo(result_to_json(result), nl=False)
     else:
         print_result(stderr, result)
+
+
+@main.command()
+@click.argument("result", type=_DIRECTORY)
+@click.argument("study", type=_DIRECTORY, required=False)
+@click.option("--out", type=_DIRECTORY, metavar="FILE",
+              help="Where the page goes, instead of report.html beside the result.")  # fmt: skip
+@told
+def report(result: Path, study: Path | None, out: Path | None) -> None:
+    """Draw the page of RESULT (result.json or its folder) again; with its STUDY also pictures."""
+    from ichclient.report.redraw import report_from_file
+
+    click.echo(report_from_file(result, study, out))
 
 
 @main.command()

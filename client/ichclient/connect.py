@@ -54,6 +54,8 @@ class ProvenServer:
     transport: Transport
     golden: Golden
     timings: dict[str, float]
+    repository: Path | None = None
+    """Repository of the bundle that the server should serve, where this machine has one."""
 
     def prove_again(self) -> None:
         """Prove it once more: after an interruption another server may answer."""
@@ -78,7 +80,7 @@ def proven_server(
         with TritonTransport(
             options.url, deadline_s=options.timeout_s, retry_for_s=RETRY_FOR_S
         ) as transport:
-            yield _proven(options.url, None, None, transport, golden, started)
+            yield _proven(options.url, None, None, transport, golden, started, options.repository)
         return
     repository = verified_repository(options.repository)
     golden = golden_from_file(_golden_path(options, repository))
@@ -96,7 +98,7 @@ def proven_server(
         ) as transport,
         _told_of_log(log_path),
     ):
-        yield _proven(server.url, server.pid, log_path, transport, golden, started)
+        yield _proven(server.url, server.pid, log_path, transport, golden, started, repository)
 
 
 def _proven(
@@ -106,11 +108,12 @@ def _proven(
     transport: Transport,
     golden: Golden,
     started: float,
+    repository: Path | None,
 ) -> ProvenServer:
     ready = time.monotonic()
     refuse_untrue_server(transport, golden)
     timings = {"server_ready_s": ready - started, "golden_proof_s": time.monotonic() - ready}
-    return ProvenServer(url, pid, log_path, transport, golden, timings)
+    return ProvenServer(url, pid, log_path, transport, golden, timings, repository)
 
 
 def _golden_path(options: ServerOptions, repository: Path | None) -> Path:

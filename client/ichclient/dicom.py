@@ -14,7 +14,7 @@ import os
 import secrets
 import stat
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +42,8 @@ from ichclient.headers import (
 from ichclient.sources.kinds import archive_kind
 
 if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
     from ichclient.rules import RuleBook
 
 # Implicit or not, little endian or not, as pydicom guesses it from the first elements.
@@ -234,7 +236,7 @@ def _parsed_by_pydicom(
         return frames_from_dataset(found[0], dataset)
 
 
-def _meta_text(meta: Mapping[str, object], keyword: str) -> str:
+def _meta_text(meta: Dataset, keyword: str) -> str:
     """A value of the file meta information; empty where it is absent or broken."""
     try:
         return str(meta.get(keyword, ""))

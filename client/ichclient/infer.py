@@ -12,21 +12,30 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from ichclient.combination import combination_from_repository
 from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.dicom import headers_from_path
 from ichclient.errors import NothingFound, PartialResult, RefusedInput, ServerRefused
 from ichclient.headers import Scan, Warning_
 from ichclient.hounsfield import hu_of_slice, hu_slices_from_series
+from ichclient.masks import Masks, bytes_from_masks, sha256_of_masks
 from ichclient.output import output_folder, write_files
 from ichclient.picture import png_from_slice
+from ichclient.report.page import page_from_result
+from ichclient.report.pictures import Decode, pictures_from_slices
+from ichclient.report.table import csv_from_result
 from ichclient.result import (
+    MASKS_FILE,
     PICTURE_FILE,
+    REPORT_FILE,
     RESULT_FILE,
+    TABLE_FILE,
     Bundle,
     Judgement,
     Result,
@@ -133,9 +142,28 @@ def result_from_path(
             study = reading.result()
             result, judged = result_from_study(study, server, progress, started)
         if out is not None:
-            files = {PICTURE_FILE: _picture(study.series, judged, result)}
-            write_files(out, {**files, RESULT_FILE: result_to_json(result).encode()})
+            progress("report", 0, 0)
+            result, files = files_from_judged(study, judged, result)
+            write_files(out, files)
     return result
+
+
+def files_from_judged(
+    study: Study, judged: Judged, result: Result
+) -> tuple[Result, dict[str, bytes]]:
+    """Every file of a result, result.json last, and the result that names the masks among them."""
+    masks = Masks(judged.mask, judged.placements, judged.grid)
+    kept = bytes_from_masks(masks)
+    result = replace(result, masks_sha256=sha256_of_masks(kept))
+    decode = partial(hu_of_slice, study.series, book=study.book)
+    pictures = pictures_from_slices(decode, masks, result)
+    return result, {
+        MASKS_FILE: kept,
+        TABLE_FILE: csv_from_result(result).encode(),
+        PICTURE_FILE: _picture(decode, judged, result),
+        REPORT_FILE: page_from_result(result, pictures).encode(),
+        RESULT_FILE: result_to_json(result).encode(),
+    }
 
 
 def result_from_study(
@@ -179,7 +207,9 @@ def result_from_study(
         contract_version=facts.contract_version,
     )
     warnings = (*series.warnings, *judged.warnings, *_interruption_warning(interrupted))
-    return _told(study, judged, score, facts.member_names, bundle, warnings, timings), judged
+    result = _told(study, judged, score, facts.member_names, bundle, warnings, timings)
+    known = combination_from_repository(facts.spec_sha256, server.repository)
+    return replace(result, combination=known), judged
 
 
 def _told(
@@ -244,13 +274,13 @@ def _slice_scores(judged: Judged, series: Series) -> SliceScores:
     )
 
 
-def _picture(series: Series, judged: Judged, result: Result) -> bytes:
+def _picture(decode: Decode, judged: Judged, result: Result) -> bytes:
     """The slice with the highest score, decoded again so that no other was kept in memory."""
     index = result.top_slices[0]
-    one = hu_of_slice(series, index)
+    one = decode(index)
     probability = judged.mask[index] / np.float32(255)
     mask = mask_from_grid(probability, judged.placements[index], judged.grid)
-    caption = f"slice {index + 1} of {len(series.slices)}, score {judged.score[index]:.3f}"
+    caption = f"slice {index + 1} of {len(result.slices)}, score {judged.score[index]:.3f}"
     return png_from_slice(one, mask, caption)
 
 

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 DISCLAIMER = "Research demonstration, not a medical device."
 RESULT_FILE = "result.json"
+MASKS_FILE = "masks.npz"
+TABLE_FILE = "slices.csv"
 PICTURE_FILE = "top_slice.png"
+REPORT_FILE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,29 @@ class Bundle:
 
 
 @dataclass(frozen=True)
+class Combination:
+    """How scores were combined: of the spec that `Bundle.spec_sha256` names, so never guessed.
+
+    `findings` and `score_weights` by Triton model name, `thresholds` on the study score by
+    operating point.
+    """
+
+    findings: Mapping[str, str]
+    score_weights: Mapping[str, float]
+    thresholds: Mapping[str, float]
+    mask_threshold: float
+    study_rule: str
+    minimum_brain_share: float
+    """Slices with a smaller share of the largest brain area are kept out of the study score."""
+
+    def __post_init__(self) -> None:
+        """Weights, thresholds and shares all lie between 0 and 1."""
+        numbers = [*self.score_weights.values(), *self.thresholds.values()]
+        if not all(0 <= n <= 1 for n in (*numbers, self.mask_threshold, self.minimum_brain_share)):
+            raise ValueError("a weight, threshold or share of a combination is outside 0 to 1")
+
+
+@dataclass(frozen=True)
 class Notice:
     """A warning that belongs beside the result."""
 
@@ -141,6 +167,10 @@ class Result:
     warnings: tuple[Notice, ...]
     bundle: Bundle
     timings: Mapping[str, float]
+    combination: Combination | None = None
+    """None where the client does not hold the spec by which the server judged."""
+    masks_sha256: str | None = None
+    """SHA-256 of masks.npz beside the file; None where no masks were kept."""
     schema_version: int = SCHEMA_VERSION
     disclaimer: str = DISCLAIMER
 

@@ -21,6 +21,9 @@ from ichclient.series import Series
 if TYPE_CHECKING:
     from ichclient.hounsfield import HUSlice
 
+SLAB_AVERAGED = "slab_averaged"
+"""Code of the warning that slices were averaged."""
+
 # A slice on the edge of a step belongs to the next one, whatever its place was rounded to.
 _ROUNDING_MM = 0.01
 
@@ -60,7 +63,7 @@ def series_in_slabs(series: Series, slab_mm: float) -> Series:
         slices=tuple(series.slices[_middle(group)] for group in groups),
         slabs=tuple(tuple(series.slices[index] for index in group) for group in groups),
         geometry=geometry,
-        warnings=(*series.warnings, Warning_("slab_averaged", text)),
+        warnings=(*series.warnings, Warning_(SLAB_AVERAGED, text)),
     )
 
 

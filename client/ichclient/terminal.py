@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from ichclient.plain import printable
 from ichclient.result import DISCLAIMER
 
 if TYPE_CHECKING:
@@ -31,12 +32,8 @@ _STAGES = {
     "server": "Starting and proving the server",
     "slices": "Judging slices",
     "pixels": "Decoding slices",
+    "report": "Drawing the report",
 }
-
-
-def printable(text: object) -> str:
-    """The text with everything that a terminal would act on, but for line ends, replaced."""
-    return "".join(char if char.isprintable() or char == "\n" else "?" for char in str(text))
 
 
 def console(*, stderr: bool) -> Console:

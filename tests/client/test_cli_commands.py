@@ -23,7 +23,7 @@ def run(*arguments: object) -> Result:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["infer"], ["serve"], ["doctor"], ["series"], ["validate"]]
+    "command", [[], ["infer"], ["report"], ["serve"], ["doctor"], ["series"], ["validate"]]
 )
 def test_every_command_has_help(command: list[str]) -> None:
     answer = run(*command, "--help")

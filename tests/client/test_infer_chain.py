@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from ichclient import infer
+from ichclient.combination import combination_from_repository
 from ichclient.connect import ProvenServer, ServerOptions
 from ichclient.errors import (
     CannotWrite,
@@ -118,7 +119,7 @@ def test_slices_of_two_bundles_make_no_result(
         judged(study, proven)
 
 
-def test_result_and_picture_are_written_and_nothing_else(
+def test_the_files_of_a_result_are_written_and_nothing_else(
     study: Path, served: ProvenServer, tmp_path: Path
 ) -> None:
     out = tmp_path / "a" / "b"
@@ -126,9 +127,38 @@ def test_result_and_picture_are_written_and_nothing_else(
     infer.result_from_path(
         study, ServerOptions(), out=out, progress=lambda *step: stages.append(step)
     )
-    assert sorted(path.name for path in out.iterdir()) == ["result.json", "top_slice.png"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "masks.npz",
+        "report.html",
+        "result.json",
+        "slices.csv",
+        "top_slice.png",
+    ]
     assert (out / "top_slice.png").read_bytes().startswith(b"\x89PNG")
-    assert stages[-1] == ("slices", 20, 20)
+    assert stages[-2:] == [("slices", 20, 20), ("report", 0, 0)]
+
+
+def test_a_page_that_cannot_be_drawn_leaves_nothing_written(
+    study: Path, served: ProvenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(infer, "csv_from_result", full)
+    with pytest.raises(MemoryError):
+        infer.result_from_path(study, ServerOptions(), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_are_told_where_the_servers_spec_is_at_hand(
+    study: Path, proven: ProvenServer, bundle: Path, released_spec: Any
+) -> None:
+    known = combination_from_repository(released_spec.sha256, bundle)
+    assert known is not None
+    assert known.score_weights == {one.name: one.score_weight for one in released_spec.members}
+    assert combination_from_repository("0" * 64, bundle) is None
+    assert combination_from_repository(released_spec.sha256, study) is None
+    assert judged(study, proven).combination is None, "the fake server has another spec"
 
 
 def test_a_server_that_is_lost_leaves_nothing_written(
