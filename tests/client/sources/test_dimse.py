@@ -233,17 +233,22 @@ def test_failed_transfers_are_an_error_and_not_half_a_study(node: Node, temporar
     assert "did not give 1 of them" in failure(node, SourceError, temporary)
 
 
-@pytest.mark.parametrize("way", ["get", "move"])
+@pytest.mark.parametrize("way", ["get", "move", "stray"])
 def test_fewer_images_than_were_listed_are_an_error(
     node: Node, temporary: Path, unused_port: int, way: str
 ) -> None:
+    """A stray image, which nobody asked for, does not stand for the one that is missing."""
+
     def four(_: Any) -> Iterator[Any]:
-        yield 4
+        yield 5 if way == "stray" else 4
         for dataset in node.datasets[:4]:
             yield 0xFF00, dataset
+        if way == "stray":
+            node.datasets[4].SOPInstanceUID = "1.2.999"
+            yield 0xFF00, node.datasets[4]
 
     node.answer_get = four
-    port = moved_to(node, unused_port) if way == "move" else None
+    port = None if way == "get" else moved_to(node, unused_port)
     assert "did not give 1 of them" in failure(node, SourceError, temporary, move_port=port)
 
 
