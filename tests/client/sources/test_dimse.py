@@ -79,9 +79,6 @@ class Node:
         self.asked.append(event.identifier)
         yield from self.answer_find(event)
 
-    def get(self, event: Any) -> Iterator[Any]:
-        yield from self.answer_get(event)
-
     def seen(self, event: Any) -> None:
         wanted = event.assoc.requestor.primitive.presentation_context_definition_list
         self.proposed = [str(one.abstract_syntax) for one in wanted]
@@ -92,7 +89,7 @@ class Node:
         evt = pynetdicom.evt
         handlers = [
             (evt.EVT_C_FIND, self.find),
-            (evt.EVT_C_GET, self.get),
+            (evt.EVT_C_GET, lambda event: self.answer_get(event)),
             (evt.EVT_C_MOVE, self.moved),
             (evt.EVT_REQUESTED, self.seen),
         ]
