@@ -79,9 +79,6 @@ class Node:
         self.asked.append(event.identifier)
         yield from self.answer_find(event)
 
-    def get(self, event: Any) -> Iterator[Any]:
-        yield from self.answer_get(event)
-
     def seen(self, event: Any) -> None:
         wanted = event.assoc.requestor.primitive.presentation_context_definition_list
         self.proposed = [str(one.abstract_syntax) for one in wanted]
@@ -92,7 +89,7 @@ class Node:
         evt = pynetdicom.evt
         handlers = [
             (evt.EVT_C_FIND, self.find),
-            (evt.EVT_C_GET, self.get),
+            (evt.EVT_C_GET, lambda event: self.answer_get(event)),
             (evt.EVT_C_MOVE, self.moved),
             (evt.EVT_REQUESTED, self.seen),
         ]
@@ -233,17 +230,22 @@ def test_failed_transfers_are_an_error_and_not_half_a_study(node: Node, temporar
     assert "did not give 1 of them" in failure(node, SourceError, temporary)
 
 
-@pytest.mark.parametrize("way", ["get", "move"])
+@pytest.mark.parametrize("way", ["get", "move", "stray"])
 def test_fewer_images_than_were_listed_are_an_error(
     node: Node, temporary: Path, unused_port: int, way: str
 ) -> None:
+    """A stray image, which nobody asked for, does not stand for the one that is missing."""
+
     def four(_: Any) -> Iterator[Any]:
-        yield 4
+        yield 5 if way == "stray" else 4
         for dataset in node.datasets[:4]:
             yield 0xFF00, dataset
+        if way == "stray":
+            node.datasets[4].SOPInstanceUID = "1.2.999"
+            yield 0xFF00, node.datasets[4]
 
     node.answer_get = four
-    port = moved_to(node, unused_port) if way == "move" else None
+    port = None if way == "get" else moved_to(node, unused_port)
     assert "did not give 1 of them" in failure(node, SourceError, temporary, move_port=port)
 
 
