@@ -16,6 +16,7 @@ from typing import Any
 from ichclient.answers import ServerFacts
 from ichcore import EnsembleSpec
 from ichcore.wire import build_record_file
+from ichexport.entry import graph_of
 from ichexport.targets import ONNX_FILE
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
@@ -128,7 +129,7 @@ def engines_sha256_from_records(repository: Path, spec: EnsembleSpec) -> dict[st
     """Hash of each member's engine, from the record beside it."""
     hashes = {}
     for member in spec.member_names:
-        record = repository / member / "1" / build_record_file(ONNX_FILE)
+        record = graph_of(repository, member).with_name(build_record_file(ONNX_FILE))
         hashes[member] = str(json.loads(record.read_text(encoding="utf-8"))["engine_sha256"])
     return hashes
 

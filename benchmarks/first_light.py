@@ -45,7 +45,8 @@ from benchmarks.work import (
 from ichclient.cli import told
 from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.repository import default_repository
-from ichclient.stream import CHUNK_SLICES, IN_FLIGHT
+from ichcore.flight import IN_FLIGHT
+from ichcore.items import CHUNK_SLICES
 
 _EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "phantom-sdh"
 _FILE = click.Path(dir_okay=False, path_type=Path)

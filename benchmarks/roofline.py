@@ -69,6 +69,17 @@ def layers_from_onnx(path: Path, batch: int) -> list[Layer]:
     return [_layer(node, shapes) for node in graph.node if node.op_type in _PRODUCTS]
 
 
+def weight_bytes_from_onnx(path: Path) -> int:
+    """Bytes of all that a graph stores: weights in the type they are stored in, and scales."""
+    import onnx
+    from onnx import helper
+
+    return sum(
+        prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        for tensor in onnx.load(path).graph.initializer
+    )
+
+
 def _layer(node: Any, shapes: dict[str, tuple[int, ...]]) -> Layer:
     given, weights, made = (
         shapes.get(name, (0,)) for name in (node.input[0], node.input[1], node.output[0])

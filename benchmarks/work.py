@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from benchmarks.errors import BlindProof, Disagreement
 from ichclient.hounsfield import hu_slices_from_series
 from ichclient.infer import study_from_path
-from ichclient.stream import items_from_slices
 from ichclient.transport import Transport
 from ichcore import (
     EnsembleSpec,
@@ -28,10 +27,11 @@ from ichcore import (
     slices_from_combined,
     study_from_slices,
 )
+from ichcore.items import items_from_slices
 from ichexport.engines import Runner, openvino_from_onnx, openvino_has_bf16
+from ichexport.entry import graph_of
 from ichexport.golden import combined_from_runners
 from ichexport.repository import spec_of_repository
-from ichexport.targets import ONNX_FILE
 
 TOLERANCE_SCORE = 1e-3
 """Same weights, same runtime, same precision: what differs is how threads share the work."""
@@ -100,7 +100,7 @@ def in_process_from_repository(repository: Path) -> InProcess:
     spec = spec_of_repository(repository)
     precision = precision_of_processor()
     runners = {
-        name: openvino_from_onnx(repository / name / "1" / ONNX_FILE, precision)
+        name: openvino_from_onnx(graph_of(repository, name), precision)
         for name in spec.member_names
     }
     return InProcess(runners, spec, precision)

@@ -146,5 +146,5 @@ def served(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
     from ichclient.process import running_server
 
     log_path = tmp_path_factory.mktemp("served") / "triton.log"
-    with running_server(bundle, log_path=log_path, stop_deadline_s=0) as server:
+    with running_server(bundle, log_path=log_path, http=True, stop_deadline_s=0) as server:
         yield server

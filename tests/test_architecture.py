@@ -55,6 +55,7 @@ FOREIGN = {
     "google": [
         "client/ichclient/transport.py",
         "export/ichexport/configs.py",
+        "export/ichexport/version_configs.py",
         "export/ichexport/fused.py",  # here and below: the error of an ONNX file that is none
         "export/ichexport/graph.py",
         "export/ichexport/merging.py",
@@ -74,15 +75,22 @@ FOREIGN = {
     "numpy": ["*"],
     "onnx": [
         "export/ichexport/audit.py",
+        "export/ichexport/calibrating.py",
         "export/ichexport/casting.py",
         "export/ichexport/combining.py",
         "export/ichexport/fused.py",
         "export/ichexport/graph.py",
+        "export/ichexport/inspection.py",
         "export/ichexport/merging.py",
+        "export/ichexport/quantising.py",
+        "export/ichexport/quantising_unsigned.py",
         "export/ichexport/rounding.py",
         "export/ichexport/typed.py",
     ],
-    "onnxruntime": ["export/ichexport/engines.py"],
+    "onnxruntime": [
+        "export/ichexport/engines.py",
+        "export/ichexport/quantising_unsigned.py",
+    ],
     "openvino": [
         "export/ichexport/engines.py",
         "export/ichexport/adapters/member.py",
@@ -151,6 +159,7 @@ FOREIGN = {
     "tritonclient": [
         "client/ichclient/transport.py",
         "export/ichexport/configs.py",  # protobuf classes of config.pbtxt, no client
+        "export/ichexport/version_configs.py",
     ],
 }
 

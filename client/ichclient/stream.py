@@ -6,9 +6,8 @@ as one byte per pixel, so 300 slices cost 5 MB.
 
 from __future__ import annotations
 
-from collections import deque
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,19 +17,9 @@ from ichclient.answers import ChunkScores, Float32
 from ichclient.headers import Warning_
 from ichclient.hounsfield import HUSlice
 from ichclient.transport import Transport
-from ichcore import Grid, NoSlicesError, Placement, hu_on_grid, placement_from_hu
-
-CHUNK_SLICES = 8
-IN_FLIGHT = 2
-
-
-@dataclass(frozen=True)
-class Item:
-    """What the engines get for one slice: HU [S, R, C] and where the grid lies on the slice."""
-
-    hu: NDArray[np.float16]
-    placement: Placement
-    warnings: tuple[Warning_, ...]
+from ichcore import Grid, NoSlicesError, Placement, byte_mask_from_mask
+from ichcore.flight import answers_in_order
+from ichcore.items import Item, chunks_from_items, hu_from_chunk, items_from_slices
 
 
 @dataclass(frozen=True)
@@ -58,24 +47,6 @@ class Judged:
         return tuple(warning for told in self.slice_warnings for warning in told)
 
 
-def items_from_slices(slices: Iterable[HUSlice], grid: Grid) -> Iterator[Item]:
-    """Put each slice on the grid with its neighbours; at the edges the last slice is repeated.
-
-    Neighbours lie on the grid as their middle slice does, so that they stay aligned.
-    """
-    half = grid.slices_per_item // 2
-    window: deque[HUSlice] = deque(maxlen=2 * half + 1)
-    for one in _with_repeated_edges(slices, half):
-        window.append(one)
-        if len(window) == window.maxlen:
-            middle = window[half]
-            placement = placement_from_hu(
-                middle.hu, middle.row_spacing_mm, middle.column_spacing_mm
-            )
-            planes = [hu_on_grid(item.hu, placement, grid) for item in window]
-            yield Item(np.stack(planes), placement, middle.warnings)
-
-
 def judged_from_slices(
     slices: Iterable[HUSlice],
     transport: Transport,
@@ -83,71 +54,46 @@ def judged_from_slices(
     *,
     on_judged: Callable[[int], None] = lambda _: None,
 ) -> Judged:
-    """Send the slices in chunks of 8, two chunks in flight; `on_judged` hears how many are done.
+    """Send the slices in chunks, a few in flight; `on_judged` hears how many are done.
 
     Raises what the transport raises; the rest is then neither decoded nor sent.
     """
     parts: list[Judged] = []
-    waiting: deque[tuple[Future[ChunkScores], list[Item]]] = deque()
-
-    def take() -> None:
-        answer, chunk = waiting.popleft()
-        parts.append(_judged(answer.result(), chunk, grid))
-        on_judged(sum(len(part.score) for part in parts))
-
-    pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="ichclient-send")
-    try:
-        for chunk in _chunks(items_from_slices(slices, grid)):
-            if len(waiting) == IN_FLIGHT:
-                take()
-            hu = np.stack([item.hu for item in chunk])
-            waiting.append((pool.submit(transport.infer, hu), chunk))
-        while waiting:
-            take()
-    finally:
-        # Without waiting: whoever closes the transport ends the calls that are under way.
-        pool.shutdown(wait=False, cancel_futures=True)
-    return _joined(parts)
+    told: list[tuple[Warning_, ...]] = []
+    items = items_from_slices(_noted(slices, told), grid)
+    # Without waiting: whoever closes the transport ends the calls that are under way.
+    answers = answers_in_order(
+        chunks_from_items(items), lambda chunk: transport.infer(hu_from_chunk(chunk)), wait=False
+    )
+    with contextlib.closing(answers):
+        for chunk, answer in answers:
+            parts.append(_judged(answer, chunk, grid))
+            on_judged(sum(len(part.score) for part in parts))
+    return _joined(parts, tuple(told))
 
 
-def _with_repeated_edges(slices: Iterable[HUSlice], half: int) -> Iterator[HUSlice]:
-    last: HUSlice | None = None
+def _noted(slices: Iterable[HUSlice], told: list[tuple[Warning_, ...]]) -> Iterator[HUSlice]:
+    """The slices as they pass, and what was to be said of each."""
     for one in slices:
-        if last is None:
-            yield from [one] * half
-        last = one
+        told.append(one.warnings)
         yield one
-    if last is not None:
-        yield from [last] * half
-
-
-def _chunks(items: Iterator[Item]) -> Iterator[list[Item]]:
-    chunk: list[Item] = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == CHUNK_SLICES:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def _judged(answer: ChunkScores, chunk: list[Item], grid: Grid) -> Judged:
-    probability = np.clip(answer.mask.astype(np.float32), 0, 1)
     return Judged(
         grid=grid,
         score=answer.score,
         member_scores=answer.member_scores,
         lesion_mm2=answer.lesion_mm2,
         brain_mm2=answer.brain_mm2,
-        mask=np.rint(probability * 255).astype(np.uint8),
+        mask=byte_mask_from_mask(answer.mask),
         provenance=answer.provenance,
         placements=tuple(item.placement for item in chunk),
-        slice_warnings=tuple(item.warnings for item in chunk),
+        slice_warnings=(),
     )
 
 
-def _joined(parts: list[Judged]) -> Judged:
+def _joined(parts: list[Judged], told: tuple[tuple[Warning_, ...], ...]) -> Judged:
     if not parts:
         raise NoSlicesError("The series has no slices, so there is nothing to judge.")
     return Judged(
@@ -159,5 +105,5 @@ def _joined(parts: list[Judged]) -> Judged:
         mask=np.concatenate([part.mask for part in parts]),
         provenance=tuple(text for part in parts for text in part.provenance),
         placements=tuple(placement for part in parts for placement in part.placements),
-        slice_warnings=tuple(told for part in parts for told in part.slice_warnings),
+        slice_warnings=told,
     )

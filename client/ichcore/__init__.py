@@ -18,11 +18,14 @@ from ichcore.grid import (
     HU_MAX,
     Grid,
     Placement,
+    byte_mask_from_grid,
+    byte_mask_from_mask,
     hu_on_grid,
     mask_from_grid,
     mask_on_grid,
     placement_from_hu,
 )
+from ichcore.scanned import ScannedSeries
 from ichcore.spec import (
     Calibration,
     EnsembleSpec,
@@ -52,10 +55,13 @@ __all__ = [
     "OperatingPoint",
     "Placement",
     "ProvenanceError",
+    "ScannedSeries",
     "SliceScores",
     "SpecError",
     "StudyRule",
     "StudyScore",
+    "byte_mask_from_grid",
+    "byte_mask_from_mask",
     "combined_from_members",
     "hu_on_grid",
     "mask_from_grid",

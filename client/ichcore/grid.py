@@ -149,6 +149,20 @@ def mask_from_grid(
     return _resampled(source, box, (placement.rows, placement.columns), 0.0)
 
 
+def byte_mask_from_mask(mask: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Lesion probabilities of 0 to 1 as one byte a pixel, 255 for 1."""
+    probability = np.clip(np.asarray(mask, dtype=np.float32), 0, 1)
+    as_bytes: NDArray[np.uint8] = np.rint(probability * 255).astype(np.uint8)
+    return as_bytes
+
+
+def byte_mask_from_grid(
+    mask: NDArray[np.uint8], placement: Placement, grid: Grid
+) -> NDArray[np.uint8]:
+    """Carry a byte mask [R/stride, C/stride] back to the scanned slice [rows, columns]."""
+    return byte_mask_from_mask(mask_from_grid(mask / np.float32(255), placement, grid))
+
+
 def mask_on_grid(
     mask: NDArray[np.generic], placement: Placement, grid: Grid
 ) -> NDArray[np.float32]:

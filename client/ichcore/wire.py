@@ -11,7 +11,7 @@ from typing import Literal
 from ichcore.errors import ContractError, ProvenanceError
 from ichcore.grid import Grid
 
-DataType = Literal["FP16", "FP32", "INT32", "BYTES"]
+DataType = Literal["FP16", "FP32", "FP64", "UINT8", "INT16", "INT32", "BYTES"]
 
 ENSEMBLE_MODEL = "ich_ensemble"
 COMBINE_MODEL = "ich_combine"
@@ -19,6 +19,10 @@ FUSED_MODEL = "ich_fused"
 FUSED_ENGINE_MODEL = "ich_fused_engine"
 PROVENANCE_MODEL = "ich_provenance"
 STUDY_MODEL = "ich_study"
+SERIES_MODEL = "ich_series"
+SERIES_UNARY_MODEL = "ich_series_unary"
+CANARY_MODEL = "ich_canary"
+"""`ich_ensemble` of the candidate, beside it and with the same tensors, while there is one."""
 MAX_BATCH_SIZE = 64
 """Slices that one request may carry."""
 
@@ -115,6 +119,33 @@ def study_outputs(member_count: int, point_count: int) -> tuple[TensorSpec, ...]
         TensorSpec("TOP_SLICES", "INT32", (-1,)),
         TensorSpec("PROVENANCE", "BYTES", (1,)),
     )
+
+
+def series_inputs() -> tuple[TensorSpec, ...]:
+    """A whole series in its own geometry: n slices inferior to superior; no batch dimension."""
+    return (
+        TensorSpec("HU", "INT16", (-1, -1, -1)),
+        TensorSpec("POSITION_MM", "FP32", (-1,)),
+        # FP32 would place the grid by other bits than the client, which has the header's numbers.
+        TensorSpec("PIXEL_SPACING_MM", "FP64", (2,)),
+    )
+
+
+def series_slice_outputs(member_count: int) -> tuple[TensorSpec, ...]:
+    """What a series model says of m slices: of a chunk when it streams, of all when it does not."""
+    return (
+        TensorSpec("SLICE_INDEX", "INT32", (-1,)),
+        TensorSpec("SCORE", "FP32", (-1,)),
+        TensorSpec("MEMBER_SCORES", "FP32", (-1, member_count)),
+        TensorSpec("MASK", "UINT8", (-1, -1, -1)),
+        TensorSpec("LESION_MM2", "FP32", (-1,)),
+        TensorSpec("BRAIN_MM2", "FP32", (-1,)),
+    )
+
+
+def series_outputs(member_count: int, point_count: int) -> tuple[TensorSpec, ...]:
+    """Slice results and the study result; `PROVENANCE` comes with either."""
+    return (*series_slice_outputs(member_count), *study_outputs(member_count, point_count))
 
 
 def provenance_from_hashes(spec_sha256: str, engines_sha256: str) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,16 @@ from ichexport.errors import PrecisionError
 PRECISIONS = ("f32", "f16", "bf16", "int8", "fp8")
 """Types of arithmetic, as records and options name them."""
 
+QUANTISED = ("int8", "fp8")
+"""Those that need calibration, and leave some layers in f32 by design."""
+
 _QUANTISED = {"INT8": "int8", "UINT8": "int8", "FLOAT8E4M3FN": "fp8"}
 _TYPES = {"FLOAT": "f32", "FLOAT16": "f16", "BFLOAT16": "bf16"}
+_OPTIMISED = {
+    **dict.fromkeys((*WEIGHTED, "FusedConv", "FusedGemm", "FusedMatMul"), "f32"),
+    **dict.fromkeys(("QLinearConv", "QGemm", "QLinearMatMul", "MatMulInteger"), "int8"),
+}
+"""ONNX Runtime's operators with weights on a processor."""
 _RUNTIME_WEIGHTED = ("Convolution", "FullyConnected", "MatMul")
 _RUNTIME_TYPES = {"i8": "int8", "u8": "int8"}
 _NETWORK_WEIGHTED = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
@@ -39,9 +48,18 @@ _ENGINE_TYPES = {
 def layers_from_onnx(path: Path) -> dict[str, int]:
     """Count convolutions and matrix products of a graph by the type of what enters them.
 
-    A layer whose data come from a DequantizeLinear counts as the type it is stored in: that is
-    how engines read a Q/DQ graph.
+    A layer whose data and weights come from a DequantizeLinear counts as the type they are stored
+    in: that is how engines read a Q/DQ graph.
     """
+    return dict(Counter(stored for _, stored in _layers_of(path)))
+
+
+def layers_left_in_f32(path: Path) -> list[str]:
+    """Names of the layers with weights that a graph leaves in f32, in its order."""
+    return [name for name, stored in _layers_of(path) if stored == "f32"]
+
+
+def _layers_of(path: Path) -> Iterator[tuple[str, str]]:
     import onnx
 
     model = onnx.shape_inference.infer_shapes(onnx.load(path))
@@ -51,15 +69,30 @@ def layers_from_onnx(path: Path) -> dict[str, int]:
         for value in (*model.graph.value_info, *model.graph.input, *model.graph.output)
     }
     types |= {tensor.name: tensor.data_type for tensor in model.graph.initializer}
-    counts: Counter[str] = Counter()
     for node in model.graph.node:
         if node.op_type in WEIGHTED:
             name = node.input[0]
-            maker = makers.get(name)
-            if maker is not None and maker.op_type == "DequantizeLinear":
-                name = maker.input[0]
+            both = [makers[each] for each in node.input[:2] if each in makers]
+            if [maker.op_type for maker in both] == ["DequantizeLinear"] * 2:
+                name = both[0].input[0]
             stored = onnx.TensorProto.DataType.Name(types.get(name, 0))
-            counts[_QUANTISED.get(stored, _TYPES.get(stored, stored.lower()))] += 1
+            yield node.name, _QUANTISED.get(stored, _TYPES.get(stored, stored.lower()))
+
+
+def layers_from_onnxruntime(path: Path) -> dict[str, int]:
+    """Count convolutions and matrix products of a graph as ONNX Runtime calculates them.
+
+    What it cannot calculate in INT8 it calculates in f32 between Q and DQ, and says nothing.
+    """
+    import onnx
+
+    from ichexport.engines import optimised_by_onnxruntime
+
+    with tempfile.TemporaryDirectory() as scratch:
+        optimised = Path(scratch) / path.name
+        optimised_by_onnxruntime(path, optimised)
+        nodes = onnx.load(optimised).graph.node
+    counts = Counter(_OPTIMISED[node.op_type] for node in nodes if node.op_type in _OPTIMISED)
     return dict(counts)
 
 
@@ -131,7 +164,7 @@ def refuse_other_precision(layers: Mapping[str, int], precision: str, what: str)
     FP16 and BF16 have no such reason, and there each layer must be of the type.
     """
     total, asked = sum(layers.values()), layers.get(precision, 0)
-    least = total / 2 if precision in ("int8", "fp8") else total
+    least = total / 2 if precision in QUANTISED else total
     if total == 0 or asked < least:
         found = ", ".join(f"{count} {name}" for name, count in sorted(layers.items())) or "none"
         raise PrecisionError(

@@ -17,6 +17,7 @@ from ichexport.graph import onnx_from_member
 from ichexport.manifest import sha256_from_file
 from ichexport.parity import parity_from_runners, torch_from_member
 from ichexport.targets import ONNX_FILE
+from ichexport.versions import version_folder
 from ichexport.weights import member_from_file
 
 _LIBRARIES = ("torch", "onnx", "onnxruntime", "openvino", "segmentation-models-pytorch")
@@ -28,7 +29,7 @@ def build_onnx(name: str, weights: Path, repository: Path, hu: NDArray[np.float1
     `hu` are slices [n, S, R, C]. Raises `ParityError` and leaves the repository as it was.
     """
     member = member_from_file(weights)
-    folder = repository / name / "1"
+    folder = version_folder(repository, name)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         graph = Path(scratch) / ONNX_FILE

@@ -61,7 +61,7 @@ def cast_model(model: Any, precision: str) -> Any:
             if name in made:
                 node.output[place] = low.name(name)
                 nodes += [low.leaving(name)] if name in wanted else []
-    _replace(graph, nodes)
+    replace_nodes(graph, nodes)
     graph.initializer.extend(low.initializers)
     drop_unused(graph)
     try:
@@ -183,6 +183,23 @@ def float_constants(graph: Any) -> dict[str, NDArray[np.float32]]:
     return found
 
 
+def with_plain_constants(model: Any) -> Any:
+    """The model with float32 weights in the place of those that are stored as FP16 and cast."""
+    from onnx import numpy_helper
+
+    graph = model.graph
+    stored = {tensor.name for tensor in graph.initializer}
+    constants = float_constants(graph)
+    graph.initializer.extend(
+        numpy_helper.from_array(values, name)
+        for name, values in constants.items()
+        if name not in stored
+    )
+    replace_nodes(graph, [node for node in graph.node if node.output[0] not in constants])
+    drop_unused(graph)
+    return model
+
+
 def _casts_to_float(node: Any) -> bool:
     return node.op_type == "Cast" and any(a.name == "to" and a.i == 1 for a in node.attribute)
 
@@ -195,14 +212,15 @@ def drop_unused(graph: Any) -> None:
         if needed.intersection(node.output):
             needed.update(node.input)
             kept.append(node)
-    _replace(graph, kept[::-1])
+    replace_nodes(graph, kept[::-1])
     initializers = [tensor for tensor in graph.initializer if tensor.name in needed]
     del graph.initializer[:]
     graph.initializer.extend(initializers)
     del graph.value_info[:]
 
 
-def _replace(graph: Any, nodes: list[Any]) -> None:
+def replace_nodes(graph: Any, nodes: list[Any]) -> None:
+    """Put `nodes` in the place of all nodes of a graph."""
     nodes = list(_copies(nodes))
     del graph.node[:]
     graph.node.extend(nodes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from ichcore.errors import IchError
 from ichexport.audit import PRECISIONS
 from ichexport.build_cli import NEVER_RUN, TARGETS, build_all, gpu_options
 from ichexport.cache import default_cache
+from ichexport.files import written_whole
+from ichexport.tables_cli import plain, tell_inspection, tell_proofs
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -28,6 +31,10 @@ _PIN = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     help="File that pins the manifest's digest, outside the repository.",
 )
+
+
+_SAY = functools.partial(click.echo, err=True)
+"""Progress, on the standard error."""
 
 
 def _one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -55,18 +62,23 @@ def main() -> None:
 
 @main.command()
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--candidate", is_flag=True, help="Put it beside the version that is served.")
 @_REPOSITORY
 @_PIN
 @_one_sentence
-def release(run: Path, repository: Path, pin: Path | None) -> None:
+def release(run: Path, candidate: bool, repository: Path, pin: Path | None) -> None:
     """Turn a training RUN (weights, spec, golden slices) into the repository.
 
     Every graph is compared with its weights in torch, ONNX Runtime and OpenVINO; the old
-    repository is replaced only when all of them agree.
+    repository is replaced, or the candidate put beside what is served, only when all agree.
     """
+    from ichexport.promotion import release_candidate
     from ichexport.release import repository_from_run
 
-    digest = repository_from_run(run, repository, lambda step: click.echo(step, err=True))
+    if candidate:
+        digest = release_candidate(run, repository, pin, _SAY)
+    else:
+        digest = repository_from_run(run, repository, _SAY)
     _report(repository, digest, pin)
 
 
@@ -83,6 +95,11 @@ def release(run: Path, repository: Path, pin: Path | None) -> None:
 @click.option("--calibration", type=_FILE, help="Studies to calibrate on; those of --slices.")
 @click.option("--cache", type=_FOLDER, help="Folder of engines that were built before.")
 @click.option("--no-cache", is_flag=True, help="Build anew, and keep nothing.")
+@click.option(
+    "--candidate",
+    is_flag=True,
+    help="Build in the candidate, a copy of the version that is served if there is none.",
+)
 @gpu_options
 @_REPOSITORY
 @_PIN
@@ -94,6 +111,7 @@ def build(
     calibration: Path | None,
     cache: Path | None,
     no_cache: bool,
+    candidate: bool,
     repository: Path,
     pin: Path | None,
     **given: Any,
@@ -104,7 +122,16 @@ def build(
     it cannot run on this machine, its graph is compared instead and the record says so.
     """
     folder = None if no_cache else cache or default_cache()
-    digest = build_all(repository, target, models, slices, calibration, folder, given)
+
+    def build_in(place: Path) -> str:
+        return build_all(place, target, models, slices, calibration, folder, given)
+
+    if candidate:
+        from ichexport.promotion import build_candidate
+
+        digest = build_candidate(repository, pin, build_in)
+    else:
+        digest = build_in(repository)
     _report(repository, digest, pin)
 
 
@@ -132,7 +159,108 @@ def check(repository: Path, pin: Path | None) -> None:
     click.echo(f"{repository}: {spec.name} {spec.version} is whole and unchanged.")
 
 
+@main.command()
+@click.option(
+    "--target",
+    type=click.Choice(TARGETS),
+    help="Refuse, unless every engine that this target serves ran and agreed with torch.",
+)
+@click.option(
+    "--on-gpu",
+    is_flag=True,
+    help="Run the engines that were never run and note the outcome; never executed by the authors.",
+)
+@_REPOSITORY
+@_PIN
+@_one_sentence
+def verify(repository: Path, pin: Path | None, target: str | None, on_gpu: bool) -> None:
+    """Hash everything again, hold every engine against its record, and list what was proven.
+
+    Production serves `tensorrt`: `--target tensorrt` ends with code 8 and names the engines that
+    were never run. `--on-gpu` runs them where their GPU is, and writes `passed` into the records
+    of those that agree with torch.
+    """
+    from ichexport.repository import spec_of_repository
+    from ichexport.verify import prove_not_run, refuse_unproven, verify_repository
+    from ichexport.versions import versions_of
+
+    proofs = verify_repository(repository, pin)
+    spec = spec_of_repository(repository)
+    if on_gpu:
+        _report(repository, prove_not_run(repository, spec, _SAY), pin)
+        proofs = verify_repository(repository, pin)
+    tell_proofs(proofs)
+    if target is not None:
+        refuse_unproven(proofs, spec, target, versions_of(repository).current)
+    click.echo(f"{repository}: {spec.name} {spec.version}, every file and engine as recorded.")
+
+
+@main.command()
+@_REPOSITORY
+@_PIN
+@_one_sentence
+def promote(repository: Path, pin: Path | None) -> None:
+    """Serve the candidate, if it is whole and its engines agree with its weights.
+
+    Every engine that can run here is run on the candidate's golden slices and compared with
+    torch; a candidate that is proven for less than the version before it, or holds a plan that
+    never ran, is refused. Servers that run serve it when they are started again.
+    """
+    from ichexport.promotion import promote as promoted
+
+    _report(repository, promoted(repository, pin, _SAY), pin)
+    _tell_versions(repository)
+
+
+@main.command()
+@click.option("--candidate", is_flag=True, help="Remove the candidate instead; nothing else moves.")
+@_REPOSITORY
+@_PIN
+@_one_sentence
+def rollback(candidate: bool, repository: Path, pin: Path | None) -> None:
+    """Serve the version that was served before; a second rollback undoes the first.
+
+    Needs no file of the version that is left: it is removed if a file of it was altered.
+    """
+    from ichexport.promotion import roll_back, withdraw
+
+    digest = withdraw(repository, pin) if candidate else roll_back(repository, _SAY)
+    _report(repository, digest, pin)
+    _tell_versions(repository)
+
+
+@main.command()
+@click.argument("engine_or_model")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@_REPOSITORY
+@_one_sentence
+def inspect(engine_or_model: str, as_json: bool, repository: Path) -> None:
+    """Show layers, precision, size, memory, inputs and outputs of an ENGINE_OR_MODEL.
+
+    A graph is read itself. A plan is read where a GPU can, which its authors never saw; elsewhere
+    the record of its build is told.
+    """
+    from ichexport.inspection import engines_named, inspection_of
+
+    found = [inspection_of(engine) for engine in engines_named(repository, engine_or_model)]
+    if as_json:
+        click.echo(json.dumps([plain(each) for each in found], indent=2, default=str))
+        return
+    for each in found:
+        tell_inspection(each)
+
+
+def _tell_versions(repository: Path) -> None:
+    from ichexport.versions import versions_of
+
+    versions = versions_of(repository)
+    click.echo(
+        f"Version {versions.current} is served; before it {versions.former or 'none'}, candidate "
+        f"{versions.candidate or 'none'}. Start the servers again."
+    )
+
+
 def _report(repository: Path, digest: str, pin: Path | None) -> None:
     if pin is not None:
-        pin.write_text(f"{digest}\n")
+        written_whole(pin, f"{digest}\n".encode())
     click.echo(f"{repository}: manifest {digest}")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ichcore import EnsembleSpec
 from ichcore.wire import FUSED_ENGINE_MODEL, MAX_BATCH_SIZE
-from ichexport.audit import refuse_other_precision
+from ichexport.audit import QUANTISED, layers_left_in_f32, refuse_other_precision
 from ichexport.cache import cached, keep, key_from_parts
 from ichexport.engines import Runner, onnxruntime_from_onnx
 from ichexport.entry import (
@@ -33,11 +33,13 @@ from ichexport.entry import (
     scratch_in,
 )
 from ichexport.errors import ParityError
-from ichexport.gate import Reference, combined_from_engine
+from ichexport.gate import Reference
 from ichexport.graph import member_from_graph
 from ichexport.manifest import sha256_from_file
 from ichexport.members import Member
 from ichexport.parity import torch_from_member
+from ichexport.proofs import NOT_RUN, PASSED, REFUSED
+from ichexport.rerun import combined_with
 from ichexport.rounding import rounding_graph
 from ichexport.routes import ROUTES
 from ichexport.routes.route import Built, CannotRunHere, Route, RouteOptions, Source
@@ -68,8 +70,14 @@ def workshop_from_repository(
     command: str,
 ) -> Workshop:
     """Run every member in torch on `studies`, which all builds are compared with."""
+    reference = reference_from_repository(repository, spec, studies)
+    return Workshop(repository, reference, calibration, cache, command)
+
+
+def reference_from_repository(repository: Path, spec: EnsembleSpec, studies: Studies) -> Reference:
+    """Run every member of a repository in torch on `studies`."""
     runners = {name: torch_from_member(member_of(repository, name)) for name in spec.member_names}
-    return Workshop(repository, Reference(runners, spec, studies), calibration, cache, command)
+    return Reference(runners, spec, studies)
 
 
 def prove_served(
@@ -93,7 +101,7 @@ def prove_served(
                 if precision == "f32":
                     raise
                 say(f"{name}: not served in {precision}. {error}")
-                refusal = {"parity": {"engine": "refused", "why_not": str(error)}}
+                refusal = {"parity": {"engine": REFUSED, "why_not": str(error)}}
                 note_served(graph_of(repository, name), f"{target} {precision}", refusal)
 
 
@@ -124,11 +132,12 @@ def build_engine(
     refuse_other_precision(built.layers, options.precision, f"{model} ({built.read_from})")
     record = {
         **_facts(workshop, model, options, built),
+        **_calibrated(workshop, graph, options),
         "build_seconds": built.build_seconds,
         "cache_key": key,
         "parity": _parity(workshop, model, graph, built, route, options),
     }
-    compared = "" if record["parity"]["engine"] == "passed" else "; only its graph was compared"
+    compared = "" if record["parity"]["engine"] == PASSED else "; only its graph was compared"
     say(f"{model}: {options.target} in {options.precision}, {_in_words(built.layers)}{compared}")
     return Proven(model, built.engine, options.engine_file, record)
 
@@ -138,7 +147,7 @@ def _typed(workshop: Workshop, model: str, options: RouteOptions, scratch: Path)
     if options.graph_precision == "f32":
         return released
     path = scratch / f"{options.graph_precision}.onnx"
-    typed_graph(released, options.graph_precision, path, workshop.calibration.hu)
+    typed_graph(released, options.graph_precision, path, workshop.calibration.hu, options.target)
     return path
 
 
@@ -154,7 +163,7 @@ def _built(
     key = key_from_parts(
         {
             "graph": sha256_from_file(graph),
-            "calibration": hashlib.sha256(hu.tobytes()).hexdigest(),
+            "calibration": _sha256_from_hu(hu),
             "target": options.target,
             "options": asdict(options),
             "versions": _versions(options),
@@ -197,6 +206,21 @@ def _facts(workshop: Workshop, model: str, options: RouteOptions, built: Built) 
     }
 
 
+def _calibrated(workshop: Workshop, graph: Path, options: RouteOptions) -> dict[str, Any]:
+    """What a quantised engine was calibrated on, and what it leaves in f32."""
+    if options.graph_precision not in QUANTISED:
+        return {}
+    hu = workshop.calibration.hu
+    return {
+        "calibration": {"slices": len(hu), "hu_sha256": _sha256_from_hu(hu)},
+        "left_in_f32": layers_left_in_f32(graph),
+    }
+
+
+def _sha256_from_hu(hu: NDArray[np.float16]) -> str:
+    return hashlib.sha256(hu.tobytes()).hexdigest()
+
+
 def _parity(
     workshop: Workshop,
     model: str,
@@ -206,18 +230,14 @@ def _parity(
     options: RouteOptions,
 ) -> dict[str, Any]:
     """The ensemble with the engine in it; the graph in its place where the engine cannot run."""
-    reference = workshop.reference
     try:
         runner, compared, why_not = route.run(built.engine, options), "engine", ""
     except CannotRunHere as error:
         runner, compared, why_not = _rounding(graph), "graph", str(error)
-    if model in reference.spec.member_names:
-        combined = reference.with_member(model, runner)
-    else:
-        combined = combined_from_engine(runner, reference.studies.hu)
-    found = reference.difference(combined, options.precision)
+    combined = combined_with(workshop.reference, model, runner)
+    found = workshop.reference.difference(combined, options.precision)
     return {
-        "engine": "passed" if compared == "engine" else "not_run",
+        "engine": PASSED if compared == "engine" else NOT_RUN,
         "why_not": why_not,
         "compared": compared,
         "difference": found.as_record(),

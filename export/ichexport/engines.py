@@ -54,8 +54,20 @@ def onnxruntime_from_onnx(path: Path) -> Runner:
     return run
 
 
+def optimised_by_onnxruntime(path: Path, optimised: Path) -> None:
+    """Write the graph as ONNX Runtime calculates it on this processor."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise _missing("ONNX Runtime") from error
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(optimised)
+    options.log_severity_level = 3  # it warns that the file is for this processor alone
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
 def openvino_from_onnx(path: Path, precision: str = "f32") -> Runner:
-    """Run a graph with OpenVINO on the processor, in `f32` or `bf16`."""
+    """Run a graph with OpenVINO on the processor, in `f32`, `bf16` or, with Q/DQ, `int8`."""
     engine = compiled_by_openvino(path, precision)
 
     def run(hu: NDArray[np.float16]) -> dict[str, NDArray[np.generic]]:
@@ -67,7 +79,9 @@ def openvino_from_onnx(path: Path, precision: str = "f32") -> Runner:
 
 def compiled_by_openvino(path: Path, precision: str) -> Any:
     """A graph compiled for the processor; raises `MissingExtra` without OpenVINO."""
-    return _openvino_core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+    # Q/DQ say what is calculated in INT8; the hint is for the rest.
+    hint = "f32" if precision == "int8" else precision
+    return _openvino_core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": hint})
 
 
 def openvino_has_bf16() -> bool:

@@ -14,6 +14,7 @@ from ichcore.wire import build_record_file
 from ichexport.errors import IchExportError
 from ichexport.files import written_whole
 from ichexport.targets import ONNX_FILE
+from ichexport.versions import version_folder
 
 RELEASE_COMMAND = "ichexport release RUN --repository REPOSITORY"
 """What repeats the making of a released graph, and the proof of what serves it."""
@@ -33,8 +34,8 @@ class Proven:
 
 
 def graph_of(repository: Path, name: str) -> Path:
-    """Where a model's released graph lies."""
-    return repository / name / "1" / ONNX_FILE
+    """Where a model's released graph of the current version lies."""
+    return version_folder(repository, name) / ONNX_FILE
 
 
 def released_record(repository: Path, name: str) -> dict[str, Any]:

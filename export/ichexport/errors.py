@@ -5,6 +5,7 @@ ichcore.errors.IchError
     +-- MissingExtra    9    a library of an extra is not installed
     +-- ParityError     8    an engine does not say what its weights say
     +-- PrecisionError  8    an engine calculates in another type than was asked for
+    +-- UnprovenError   8    an engine may not serve before it has run and agreed
     +-- DriftError     10    a committed file differs from what its spec generates
 """
 
@@ -31,6 +32,12 @@ class ParityError(IchExportError):
 
 class PrecisionError(IchExportError):
     """An engine's layers calculate in another type than was asked for."""
+
+    exit_code = 8
+
+
+class UnprovenError(IchExportError):
+    """An engine was not run where it was built, and production serves none that was not."""
 
     exit_code = 8
 

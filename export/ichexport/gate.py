@@ -6,7 +6,7 @@ A build ends here. Largest differences are not enough: what counts is whether a 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from ichcore import (
     slices_from_combined,
     study_from_slices,
 )
+from ichexport.audit import QUANTISED
 from ichexport.engines import Runner, outputs_from_runner, tensors_from_runner
 from ichexport.errors import ParityError
 from ichexport.golden import TOLERANCE_LESION_MM2, TOLERANCE_SCORE
@@ -37,8 +38,20 @@ class Limits:
 LIMITS = {
     "f32": Limits(score=1e-3, lesion_pixels=4),
     "lower": Limits(score=TOLERANCE_SCORE, lesion_pixels=TOLERANCE_LESION_MM2 / 4),
+    "quantised": Limits(score=5 * TOLERANCE_SCORE, lesion_pixels=TOLERANCE_LESION_MM2 / 2),
 }
-"""For engines in f32, and for those in any lower precision: what a proven server may differ by."""
+"""For engines in f32, in 16 bits (what a proven server may differ by) and in 8.
+
+Of 384 slices of phantoms a default member's score moved by up to 0.078 in INT8, one of the
+ensemble by up to 0.034, an area by 24 mm2, and no decision.
+"""
+
+
+def limits_of(precision: str) -> Limits:
+    """What an engine in a precision may differ by."""
+    if precision in QUANTISED:
+        return LIMITS["quantised"]
+    return LIMITS["f32" if precision == "f32" else "lower"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +84,7 @@ class Reference:
 
     def difference(self, candidate: Combined, precision: str) -> Difference:
         """Compare what the ensemble says; raises `ParityError` over the limits of `precision`."""
-        limits = LIMITS["f32" if precision == "f32" else "lower"]
+        limits = self._resolved(limits_of(precision))
         wanted, got = self._combined, candidate
         before, after = (self._studies(combined) for combined in (wanted, got))
         aucs = [_auc(self.studies.truth, scores) for scores, _ in (before, after)]
@@ -95,6 +108,14 @@ class Reference:
         )
         _refuse(found)
         return found
+
+    def _resolved(self, limits: Limits) -> Limits:
+        """The limits, that of the AUC no finer than one pair of studies."""
+        truth = self.studies.truth
+        if truth is None or truth.all() or not truth.any():
+            return limits
+        pairs = int(truth.sum()) * int((~truth).sum())
+        return replace(limits, auc=max(limits.auc, 1 / pairs))
 
     def with_member(self, name: str, run: Runner) -> Combined:
         """What the ensemble says with one member run by another engine."""
@@ -147,7 +168,7 @@ def _refuse(found: Difference) -> None:
         over.append(
             f"a lesion's area by {found.largest_lesion_difference_mm2:.0f} mm2 (limit {most_mm2:g})"
         )
-    if found.auc_change is not None and abs(found.auc_change) > limits.auc:
+    if found.auc_change is not None and abs(found.auc_change) > limits.auc + 1e-9:
         over.append(f"the AUC by {found.auc_change:+.4f} (limit {limits.auc:g})")
     over += [
         f"{count} of {found.studies} decisions at '{point}'"
@@ -156,6 +177,6 @@ def _refuse(found: Difference) -> None:
     ]
     if over:
         raise ParityError(
-            f"With this engine the ensemble changes {', '.join(over)}. It was not placed in the "
-            "repository; build with a higher precision."
+            f"With this engine the ensemble changes {', '.join(over)}. It is refused; build with a "
+            "higher precision."
         )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ GOLDEN_HU_FILE = "golden_hu.npy"
 
 
 def repository_from_run(
-    run: Path, repository: Path, progress: Callable[[str], None] = lambda step: None
+    run: Path, repository: Path, progress: Callable[[str], object] = lambda step: None
 ) -> str:
     """Release `run` (weights, ensemble.json, golden_hu.npy) as `repository`.
 
@@ -46,6 +47,33 @@ def repository_from_run(
         digest = write_repository(fresh, spec, golden_hu)
         _replace(repository, fresh, retired)
     return digest
+
+
+@contextmanager
+def changed_whole(repository: Path) -> Iterator[Path]:
+    """A copy of `repository`, free to be changed, that takes its place if the block ends well.
+
+    On any failure the repository stays as it was; raises `IchExportError` where there is no space
+    for the copy, or the folder cannot be replaced.
+    """
+    try:
+        with tempfile.TemporaryDirectory(dir=repository.parent, prefix=".change-") as scratch:
+            fresh, retired = Path(scratch) / "fresh", Path(scratch) / "retired"
+            shutil.copytree(repository, fresh, ignore=shutil.ignore_patterns("__pycache__"))
+            yield fresh
+            _replace(repository, fresh, retired)
+    except OSError as error:
+        raise IchExportError(
+            f"{repository} cannot be changed ({_reason(error)}) and is as it was; free some space "
+            "beside it, and let it be a folder of its own, not a mount."
+        ) from error
+
+
+def _reason(error: OSError) -> str:
+    """Of the file that failed, where a tree was copied and several did."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        return str(error.args[0][0][-1])
+    return error.strerror or str(error)
 
 
 def _replace(repository: Path, fresh: Path, retired: Path) -> None:

@@ -15,17 +15,20 @@ from numpy.typing import NDArray
 
 from ichcore import EnsembleSpec, spec_from_json, spec_to_json
 from ichcore.wire import (
+    CANARY_MODEL,
     COMBINE_MODEL,
     ENSEMBLE_MODEL,
     FUSED_ENGINE_MODEL,
     FUSED_MODEL,
     PROVENANCE_MODEL,
+    SERIES_MODEL,
+    SERIES_UNARY_MODEL,
     SPEC_FILE,
     STUDY_MODEL,
     build_record_file,
 )
-from ichexport.configs import configs_from_spec
 from ichexport.engines import onnxruntime_from_onnx
+from ichexport.entry import graph_of
 from ichexport.errors import DriftError, IchExportError
 from ichexport.files import written_whole
 from ichexport.fused_entry import fused_entry, prove_fused, refuse_other_fused, write_fused
@@ -38,14 +41,16 @@ from ichexport.golden import (
 )
 from ichexport.manifest import MANIFEST_FILE, manifest_from_repository, sha256_from_file
 from ichexport.targets import ONNX_FILE
+from ichexport.version_configs import configs_from_versions
+from ichexport.versions import VERSIONS_FILE, version_folder, versions_of, versions_to_json
 
 MEMBER_ADAPTERS = {"model.py": "member.py", "rtx.py": "rtx.py"}
 """Python models of a member by the name that a target's config gives; and their sources."""
 
 
-def spec_of_repository(repository: Path) -> EnsembleSpec:
-    """The released spec of a repository."""
-    path = repository / COMBINE_MODEL / "1" / SPEC_FILE
+def spec_of_repository(repository: Path, version: int | None = None) -> EnsembleSpec:
+    """The released spec of a repository's version, of the current one if none is named."""
+    path = version_folder(repository, COMBINE_MODEL, version) / SPEC_FILE
     try:
         return spec_from_json(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
@@ -54,10 +59,29 @@ def spec_of_repository(repository: Path) -> EnsembleSpec:
         ) from error
 
 
-def generated_files(spec: EnsembleSpec) -> dict[str, str]:
-    """Every generated text file of a repository, as path -> text."""
+def generated_files(repository: Path, spec: EnsembleSpec) -> dict[str, str]:
+    """Every generated text file of a repository, as path -> text; `spec` is the current one."""
+    versions = versions_of(repository)
+    specs = {
+        number: spec if number == versions.current else spec_of_repository(repository, number)
+        for number in versions.kept
+    }
+    candidate = specs.get(versions.candidate or 0)
+    texts = configs_from_versions(versions, spec, candidate)
+    for number, of_version in specs.items():
+        for name, text in _files_of_version(of_version).items():
+            model, _, file = name.split("/", 2)
+            texts[f"{model}/{number}/{file}"] = text
+    if candidate is not None:
+        texts[f"{CANARY_MODEL}/{versions.candidate}/.gitkeep"] = ""
+    texts[VERSIONS_FILE] = versions_to_json(versions)
+    return texts
+
+
+def _files_of_version(spec: EnsembleSpec) -> dict[str, str]:
+    """Adapters and spec of one version, named as those of version 1 are."""
     adapters = files("ichexport.adapters")
-    texts = configs_from_spec(spec)
+    texts: dict[str, str] = {}
     for member in (*spec.member_names, FUSED_ENGINE_MODEL):
         for adapter, source in MEMBER_ADAPTERS.items():
             texts[f"{member}/1/{adapter}"] = adapters.joinpath(source).read_text()
@@ -65,6 +89,8 @@ def generated_files(spec: EnsembleSpec) -> dict[str, str]:
         COMBINE_MODEL: "combine.py",
         PROVENANCE_MODEL: "provenance.py",
         STUDY_MODEL: "study.py",
+        SERIES_MODEL: "series.py",
+        SERIES_UNARY_MODEL: "series.py",
     }
     for model, source in sources.items():
         texts[f"{model}/1/model.py"] = adapters.joinpath(source).read_text()
@@ -91,8 +117,7 @@ def write_repository(
     if golden_hu is None:
         raise IchExportError(f"{golden} is absent; give golden slices to record.")
     runners = {
-        name: onnxruntime_from_onnx(repository / name / "1" / ONNX_FILE)
-        for name in spec.member_names
+        name: onnxruntime_from_onnx(graph_of(repository, name)) for name in spec.member_names
     }
     combined = combined_from_runners(runners, golden_hu, spec)
     refuse_blind_golden(combined)
@@ -100,11 +125,16 @@ def write_repository(
     prove_fused(fused, golden_hu, combined, spec)
     write_golden(golden, golden_hu, combined, spec)
     write_fused(repository, fused)
-    for name, text in generated_files(spec).items():
+    write_generated(repository, spec)
+    return write_manifest(repository)
+
+
+def write_generated(repository: Path, spec: EnsembleSpec) -> None:
+    """Write every generated text file of a repository whose current spec is `spec`."""
+    for name, text in generated_files(repository, spec).items():
         path = repository / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return write_manifest(repository)
 
 
 def write_manifest(repository: Path) -> str:
@@ -118,7 +148,7 @@ def check_repository(repository: Path, pin: Path | None = None) -> EnsembleSpec:
     """Raise `DriftError` naming the first file that differs from what its spec generates."""
     spec = spec_of_repository(repository)
     _refuse_other_graphs(repository, spec)
-    for name, text in generated_files(spec).items():
+    for name, text in generated_files(repository, spec).items():
         path = repository / name
         if not path.is_file() or path.read_bytes() != text.encode():
             raise _drift(path)
@@ -137,7 +167,7 @@ def check_repository(repository: Path, pin: Path | None = None) -> EnsembleSpec:
 
 def _refuse_other_graphs(repository: Path, spec: EnsembleSpec) -> None:
     for member in spec.members:
-        graph = repository / member.name / "1" / ONNX_FILE
+        graph = graph_of(repository, member.name)
         record_path = graph.with_name(build_record_file(ONNX_FILE))
         if not graph.is_file() or not record_path.is_file():
             raise IchExportError(f"{graph} or its record is absent; run `ichexport release`.")

@@ -8,7 +8,9 @@ PLAN_FILE = "model.plan"
 ONNX_FILE = "model.onnx"
 RTX_FILE = "model.rtx"
 INT8_FILE = "model.int8.onnx"
-"""The graph with Q/DQ nodes, for runtimes on the processor."""
+"""The graph with Q/DQ nodes for OpenVINO."""
+ONNXRUNTIME_INT8_FILE = "model.int8.onnxruntime.onnx"
+"""The graph with Q/DQ nodes for ONNX Runtime, which wants them elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,25 @@ class Target:
 
 PRODUCTION = Target(None, "tensorrt", PLAN_FILE, on_gpu=True)
 CPU = Target(
-    "cpu", "python", ONNX_FILE, on_gpu=False, adapter="model.py", parameters={"precision": "bf16"}
+    "cpu",
+    "python",
+    ONNX_FILE,
+    on_gpu=False,
+    adapter="model.py",
+    parameters={"engine_file": ONNX_FILE, "precision": "bf16"},
+)
+CPU_INT8 = Target(
+    "cpu_int8",
+    "python",
+    INT8_FILE,
+    on_gpu=False,
+    adapter="model.py",
+    parameters={"engine_file": INT8_FILE, "precision": "f32"},  # of what is not quantised
 )
 ONNXRUNTIME = Target("onnxruntime", "onnxruntime", ONNX_FILE, on_gpu=False)
+ONNXRUNTIME_INT8 = Target("onnxruntime_int8", "onnxruntime", ONNXRUNTIME_INT8_FILE, on_gpu=False)
 RTX = Target("rtx", "python", RTX_FILE, on_gpu=True, adapter="rtx.py")
-TARGETS = (PRODUCTION, CPU, ONNXRUNTIME, RTX)
+TARGETS = (PRODUCTION, CPU, CPU_INT8, ONNXRUNTIME, ONNXRUNTIME_INT8, RTX)
 
-EMBEDDED = (CPU, RTX)
+EMBEDDED = (CPU, CPU_INT8, RTX)
 """What the embedded server of a workstation may serve."""

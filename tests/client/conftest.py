@@ -94,13 +94,13 @@ def write_series(folder: Path, z_mm: Sequence[float] | None = None, **tags: Any)
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_slice() -> Callable[..., FileDataset]:
     """`write_slice`, for tests that need one file."""
     return write_slice
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_series() -> Callable[..., Path]:
     """`write_series`, for tests that need a study."""
     return write_series

@@ -16,6 +16,7 @@ from ichclient.frames import pixel_digest
 from ichclient.hounsfield import hu_from_header
 
 Make = Callable[..., Path]
+MR_CLASS = "1.2.840.10008.5.1.4.1.1.4"
 
 
 def codes(path: Path) -> dict[str, str]:
@@ -127,6 +128,18 @@ def test_what_only_begins_as_dicom_does_is_not_forced(
     (tmp_path / "b.bin").write_bytes(start + b"text that is no DICOM at all, and long" * 99)
     (tmp_path / "c.bin").write_bytes(start)
     assert codes(tmp_path) == {"b.bin": "not_dicom", "c.bin": "not_dicom"}
+
+
+@pytest.mark.parametrize(
+    "tags", [{"StudyInstanceUID": None}, {"Modality": "MR", "SOPClassUID": MR_CLASS}]
+)
+def test_without_the_mark_only_ct_of_a_study_is_believed(
+    tmp_path: Path, make_slice: Make, tags: dict[str, str | None]
+) -> None:
+    make_slice(tmp_path / "a.dcm")
+    make_slice(tmp_path / "b.dcm", **tags)
+    (tmp_path / "b.dcm").write_bytes((tmp_path / "b.dcm").read_bytes()[132:])
+    assert codes(tmp_path) == {"b.dcm": "not_dicom"}
 
 
 def test_a_loop_of_links_ends(tmp_path: Path, make_series: Make) -> None:

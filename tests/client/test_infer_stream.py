@@ -13,8 +13,10 @@ import pytest
 from ichclient.errors import ServerUnreachable
 from ichclient.headers import SliceHeader
 from ichclient.hounsfield import HUSlice
-from ichclient.stream import CHUNK_SLICES, IN_FLIGHT, items_from_slices, judged_from_slices
+from ichclient.stream import judged_from_slices
 from ichcore import NoSlicesError
+from ichcore.flight import IN_FLIGHT
+from ichcore.items import CHUNK_SLICES, items_from_slices
 
 
 def plane(hu: float) -> HUSlice:

@@ -92,6 +92,14 @@ def test_a_sites_kernels_and_spacing_decide_the_ranking(tmp_path: Path, make_ser
         assert series_of(tmp_path / "study", book).identity.SeriesInstanceUID == uid
 
 
+def test_a_site_may_call_a_known_kernel_otherwise(tmp_path: Path) -> None:
+    kernels = "[[kernels]]\nvendor = 'siemens'\ncharacter = 'sharp'\npattern = 'B30.*'\n"
+    site = book_from(tmp_path / "site.toml", kernels).site
+    assert site.kernel_character("SIEMENS", "B30s", None) == "sharp"
+    assert site.kernel_character("SIEMENS", "B31s", None) == "soft"
+    assert RuleBook().site.kernel_character("SIEMENS", "B30s", None) == "soft"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -125,6 +125,14 @@ def test_tilt_is_signed_and_shortens_the_spacing(
     assert series.slice_spacing_mm == pytest.approx(5.0 * np.cos(angle), abs=1e-4)
 
 
+def test_a_second_block_of_twice_the_spacing_is_no_row_of_missing_slices(
+    tmp_path: Path, make_series: Make
+) -> None:
+    heights = [2.5 * index for index in range(20)] + [52.5 + 5.0 * index for index in range(12)]
+    (warning,) = series_of(make_series(tmp_path, heights)).warnings
+    assert warning.code == "variable_spacing"
+
+
 def test_a_missing_slice_is_named(tmp_path: Path, make_series: Make) -> None:
     heights = [5.0 * index for index in range(21) if index != 7]
     (warning,) = series_of(make_series(tmp_path, heights)).warnings

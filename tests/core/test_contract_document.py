@@ -23,6 +23,7 @@ from ichcore import (
     wire,
 )
 from ichcore.errors import IchError
+from ichcore.scanned import MAX_SERIES_PIXELS, MAX_SERIES_SLICES
 from ichcore.spec import CONTRACT_VERSION
 
 CONTRACT = (Path(__file__).parents[2] / "docs" / "contract.md").read_text(encoding="utf-8")
@@ -42,6 +43,11 @@ TABLES = {
     ),
     "Input of `ich_study`": (wire.study_inputs(MEMBERS), False),
     "Output of `ich_study`": (wire.study_outputs(MEMBERS, POINTS), False),
+    "Input of `ich_series` and of `ich_series_unary`": (wire.series_inputs(), False),
+    "Output of `ich_series` and of `ich_series_unary`": (
+        wire.series_outputs(MEMBERS, POINTS),
+        False,
+    ),
 }
 
 
@@ -55,8 +61,8 @@ def rows_below(heading: str) -> Iterator[list[str]]:
 
 
 def shape_from_text(text: str) -> tuple[int | None, ...]:
-    """`[N, S, R, C]` as sizes; n and * are free, N is the batch."""
-    free = {"n": -1, "*": -1, "1": 1}
+    """`[N, S, R, C]` as sizes; N is the batch, what a series has of its own is free."""
+    free = {"n": -1, "m": -1, "rows": -1, "columns": -1, "*": -1, "1": 1, "2": 2}
     return tuple({**SIZES, **free}[size.strip()] for size in text.strip("[]").split(","))
 
 
@@ -121,3 +127,4 @@ def test_numbers_in_the_prose_are_those_of_the_code() -> None:
     assert f"{grid.rows} x {grid.columns} at {grid.pixel_spacing_mm} mm" in CONTRACT
     assert f"S = {grid.slices_per_item}" in CONTRACT
     assert f"`{wire.SPEC_FILE}`" in CONTRACT
+    assert f"1 to {MAX_SERIES_SLICES} slices and at most {MAX_SERIES_PIXELS} pixels" in CONTRACT

@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from torch import nn
 
 from ichcore import Calibration, EnsembleSpec, Grid, spec_to_json
+from ichexport.cli import main
 from ichexport.graph import onnx_from_member
 from ichexport.members import Member, MemberOptions, options_from_encoder
 from ichexport.parity import torch_from_member
 from ichexport.release import repository_from_run
-from ichexport.weights import released_from_trained, weights_to_file
+from ichexport.weights import member_from_file, released_from_trained, weights_to_file
 
 GRID = Grid(rows=64, columns=64, pixel_spacing_mm=4.0)
 OPTIONS = MemberOptions(encoder_depth=3, decoder_channels=(32, 16), with_brain=True, grid=GRID)
@@ -109,7 +112,14 @@ def small_graph(released: tuple[Path, str]) -> Path:
     return released[0] / "ich_any" / "1" / "model.onnx"
 
 
+@pytest.fixture(scope="session")
+def write_run() -> Callable[..., Run]:
+    """Writes the finished run of a member, golden slices and a spec like the one given."""
+    return written_run
+
+
 def written_run(folder: Path, member: Member, hu: NDArray[np.float16], like: EnsembleSpec) -> Run:
+    folder.mkdir(parents=True, exist_ok=True)
     sha256 = weights_to_file(member, folder / "ich_any.safetensors")
     outputs = torch_from_member(member)(hu)
     only = replace(
@@ -123,7 +133,6 @@ def written_run(folder: Path, member: Member, hu: NDArray[np.float16], like: Ens
     spec = replace(
         like,
         name="small",
-        version="1",
         grid=GRID,
         members=(only,),
         brain_member="ich_any",
@@ -175,3 +184,95 @@ def record_of() -> Callable[[Path], dict[str, object]]:
         return dict(json.loads(path.read_text()))
 
     return record
+
+
+@pytest.fixture(scope="session")
+def ichexport() -> Callable[..., Result]:
+    """Runs a command of `ichexport`."""
+    return lambda *arguments: CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="session")
+def done(ichexport: Callable[..., Result]) -> Callable[..., Result]:
+    """Runs a command that must go well."""
+
+    def run(*arguments: object) -> Result:
+        answer = ichexport(*arguments)
+        assert answer.exit_code == 0, answer.stderr
+        return answer
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def second_run(
+    tmp_path_factory: pytest.TempPathFactory,
+    small_member: Member,
+    small_hu: NDArray[np.float16],
+    released_spec: EnsembleSpec,
+) -> Path:
+    """A run of the same bundle whose member has learnt otherwise."""
+    other = deepcopy(small_member)
+    with torch.no_grad():
+        other.head.weight.mul_(-0.5)
+    folder = tmp_path_factory.mktemp("second") / "run"
+    written_run(folder, other, small_hu, replace(released_spec, version="2"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def with_candidate(
+    released: tuple[Path, str],
+    second_run: Path,
+    done: Callable[..., Result],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Version 1 is served, and version 2 of other weights stands beside it."""
+    folder = tmp_path_factory.mktemp("candidate") / "repository"
+    shutil.copytree(released[0], folder)
+    done("release", second_run, "--candidate", "--repository", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def promoted(
+    with_candidate: Path, done: Callable[..., Result], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Version 2 is served, and 1 was before."""
+    folder = shutil.copytree(with_candidate, tmp_path_factory.mktemp("promoted") / "repository")
+    done("promote", "--repository", folder)
+    return folder
+
+
+@pytest.fixture
+def graphs_at_hand(
+    small_graph: Path, with_candidate: Path, second_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An export takes seconds, and the graphs of both runs are at hand."""
+    second = with_candidate / "ich_any" / "2" / "model.onnx"
+
+    def export(member: Member, path: Path) -> None:
+        weight = member.head.weight.flatten()[0]
+        known = member_from_file(second_run / "ich_any.safetensors").head.weight.flatten()[0]
+        shutil.copy(second if weight == known else small_graph, path)
+
+    monkeypatch.setattr("ichexport.build.onnx_from_member", export)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Callable[[Path], Path]:
+    """Copies a repository into a folder of its own, free to be changed."""
+    return lambda repository: shutil.copytree(repository, tmp_path / "site" / "repository")
+
+
+@pytest.fixture
+def untouched(
+    contents: Callable[[Path], dict[str, bytes]],
+) -> Callable[[Path, dict[str, bytes]], None]:
+    """Holds a repository against what it was, and that nothing was left beside it."""
+
+    def check(repository: Path, before: dict[str, bytes]) -> None:
+        assert contents(repository) == before
+        assert [path.name for path in repository.parent.iterdir()] == ["repository"]
+
+    return check

@@ -14,6 +14,7 @@ from ichexport.configs import configs_from_spec, server_facts
 from ichexport.targets import CPU, ONNXRUNTIME, PRODUCTION, TARGETS
 
 MEMBERS = ("ich_any", "ich_sdh", "ich_sah", "ich_small")
+SERIES = ("ich_series", "ich_series_unary")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,8 @@ def tensors(values: Any) -> dict[str, tuple[str, list[int], bool]]:
 def test_every_model_has_its_configs(configs: dict[str, Any]) -> None:
     beside = ("ich_fused_engine", "ich_combine", "ich_provenance")
     each = {f"{model}/{target.path}" for model in (*MEMBERS, *beside) for target in TARGETS}
-    whole = {f"{model}/config.pbtxt" for model in ("ich_ensemble", "ich_fused", "ich_study")}
+    everywhere = ("ich_ensemble", "ich_fused", "ich_study", *SERIES)
+    whole = {f"{model}/config.pbtxt" for model in everywhere}
     assert configs.keys() == each | whole
     assert all(config.name == path.split("/")[0] for path, config in configs.items())
 
@@ -86,7 +88,7 @@ def test_members_speak_the_contract(configs: dict[str, Any], member: str, target
 def test_every_dimension_on_the_wire_but_n_is_static(configs: dict[str, Any]) -> None:
     for path, config in configs.items():
         for tensor in (*config.input, *config.output):
-            whole_series = path.startswith("ich_study/")
+            whole_series = path.startswith(("ich_study/", "ich_series"))
             assert whole_series or all(size > 0 for size in tensor.dims), (path, tensor.name)
 
 
@@ -97,6 +99,16 @@ def test_queues_are_bounded_in_production_and_never_on_the_old_server(
     policy = configs[f"{model}/{PRODUCTION.path}"].dynamic_batching.default_queue_policy
     assert policy.max_queue_size == 256
     assert policy.timeout_action == policy.REJECT
+    batching = configs[f"{model}/{PRODUCTION.path}"].dynamic_batching
+    assert (batching.priority_levels, batching.default_priority_level) == (3, 2)
+    waits = {
+        number: (policy.max_queue_size, policy.default_timeout_microseconds // 1_000_000)
+        for number, policy in batching.priority_queue_policy.items()
+    }
+    assert waits == {1: (256, 60), 2: (256, 60), 3: (64, 600)}
+    # Triton lets a request shorten its wait only where the level has one.
+    assert all(policy.allow_timeout_override for policy in batching.priority_queue_policy.values())
+    assert batching.default_queue_policy == batching.priority_queue_policy[2]
     # A refused request inside an ensemble ends Triton 2.51.
     assert not configs[f"{model}/{CPU.path}"].HasField("dynamic_batching")
 
@@ -105,8 +117,24 @@ def test_queues_are_bounded_in_production_and_never_on_the_old_server(
 def test_members_are_warmed_with_real_shapes(configs: dict[str, Any], target: Any) -> None:
     for member in MEMBERS:
         warmups = configs[f"{member}/{target.path}"].model_warmup
-        assert [warmup.batch_size for warmup in warmups] == [1, 8]
+        sizes = [1, 2, 4, 8] if target == PRODUCTION else [1, 8]
+        assert [warmup.batch_size for warmup in warmups] == sizes
         assert all(list(warmup.inputs["HU"].dims) == [1, 256, 256] for warmup in warmups)
+
+
+@pytest.mark.parametrize("model", [*MEMBERS, "ich_fused_engine"])
+def test_every_captured_batch_size_is_warmed(configs: dict[str, Any], model: str) -> None:
+    config = configs[f"{model}/{PRODUCTION.path}"]
+    assert config.optimization.cuda.graphs
+    captured = {
+        graph.batch_size: list(graph.input["HU"].dim)
+        for graph in config.optimization.cuda.graph_spec
+    }
+    assert captured == {size: [1, 256, 256] for size in (1, 2, 4, 8)}
+    assert [*captured] == [warmup.batch_size for warmup in config.model_warmup]
+    # Only TensorRT has CUDA graphs.
+    others = [configs[f"{model}/{target.path}"] for target in TARGETS if target != PRODUCTION]
+    assert not any(other.optimization.cuda.graphs for other in others)
 
 
 def test_a_member_may_come_without_a_mask(configs: dict[str, Any]) -> None:
@@ -155,6 +183,26 @@ def test_the_study_model_takes_a_whole_series_without_batching(configs: dict[str
     assert config.max_batch_size == 0
     assert tensors(config.input)["MEMBER_SCORES"] == ("TYPE_FP32", [-1, 4], False)
     assert tensors(config.output)["LESION_VOLUME_ML"] == ("TYPE_FP32", [-1], False)
+
+
+def test_the_series_models_are_twins_of_which_one_streams(configs: dict[str, Any]) -> None:
+    streams, unary = (configs[f"{name}/config.pbtxt"] for name in SERIES)
+    assert streams.model_transaction_policy.decoupled
+    assert not unary.model_transaction_policy.decoupled
+    for field in ("input", "output", "parameters", "instance_group", "dynamic_batching"):
+        assert getattr(streams, field) == getattr(unary, field), field
+
+
+@pytest.mark.parametrize("model", SERIES)
+def test_a_series_model_bounds_what_waits_and_names_who_judges(
+    configs: dict[str, Any], model: str
+) -> None:
+    config = configs[f"{model}/config.pbtxt"]
+    assert config.max_batch_size == 0
+    assert config.dynamic_batching.default_queue_policy.max_queue_size == 8
+    assert config.parameters["slice_model"].string_value == "ich_ensemble"
+    assert tensors(config.input)["HU"] == ("TYPE_INT16", [-1, -1, -1], False)
+    assert tensors(config.output)["MASK"] == ("TYPE_UINT8", [-1, -1, -1], False)
 
 
 def test_the_ensemble_says_what_a_client_must_know(

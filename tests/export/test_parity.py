@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,8 +15,10 @@ from onnx import numpy_helper
 from ichcore import EnsembleSpec
 from ichexport.engines import Runner, onnxruntime_from_onnx, openvino_from_onnx
 from ichexport.errors import ParityError
+from ichexport.gate import Reference, limits_of
 from ichexport.members import Member
 from ichexport.parity import parity_from_runners, torch_from_member
+from ichexport.studies import Studies
 
 HU = NDArray[np.float16]
 RUNTIMES = [onnxruntime_from_onnx, openvino_from_onnx]
@@ -126,3 +129,16 @@ def test_a_difference_in_a_later_chunk_is_seen() -> None:
 def test_no_slices_prove_nothing() -> None:
     with pytest.raises(ParityError, match="No slices"):
         parity_from_runners(answering(), answering(), np.zeros((0, 1, 8, 8), dtype=np.float16))
+
+
+def test_an_auc_is_judged_no_finer_than_one_pair_of_studies(
+    run: Any, small_graph: Path, small_hu: HU
+) -> None:
+    truth = np.array([True, False, False, True, False])
+    studies = Studies(small_hu, np.arange(5), np.zeros(5, np.float32), truth)
+    runner = onnxruntime_from_onnx(small_graph)
+    reference = Reference({"ich_any": runner}, run.spec, studies)
+    found = reference.difference(reference.with_member("ich_any", runner), "int8")
+    assert found.limits.auc == pytest.approx(1 / 6)
+    assert found.limits.score == 5 * limits_of("bf16").score
+    assert limits_of("f32").score < limits_of("f16").score

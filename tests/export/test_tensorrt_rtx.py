@@ -67,6 +67,23 @@ def test_every_encoder_becomes_an_engine(
     assert built.device == {"compute_capabilities": covered}
 
 
+@pytest.mark.parametrize(
+    ("precision", "covered"),
+    [("int8", ["7.5", "8.6", "8.9", "12.0", "12.1"]), ("fp8", ["8.9", "12.0", "12.1"])],
+)
+def test_quantised_graphs_become_engines(
+    small_graph: Path, small_hu: HU, tmp_path: Path, precision: str, covered: list[str]
+) -> None:
+    graph = tmp_path / "quantised.onnx"
+    typed_graph(small_graph, precision, graph, small_hu)
+    source = Source("ich_any", graph, None, small_hu)
+    built = route.build(source, tmp_path, route.Options(precision=precision))
+    assert built.engine.stat().st_size > graph.stat().st_size / 2
+    assert built.layers == layers_from_onnx(graph)
+    assert built.layers[precision] == sum(built.layers.values()) - 2
+    assert built.device == {"compute_capabilities": covered}
+
+
 def test_an_engine_of_another_precision_is_refused_before_it_is_built(
     small_graph: Path, small_hu: HU, tmp_path: Path
 ) -> None:
@@ -78,7 +95,6 @@ def test_an_engine_of_another_precision_is_refused_before_it_is_built(
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"precision": "int8"}, "INT8 for TensorRT-RTX is refused"),
         ({"precision": "f64"}, "not in f64"),
         ({"compute_capabilities": ("9.0",)}, r"covers .* 7.5, 8.6, 8.9, 12.0, 12.1 .* not 9.0"),
         ({"precision": "bf16", "compute_capabilities": ("7.5",)}, "in bf16, not 7.5"),
@@ -233,7 +249,6 @@ def test_refused_builds_leave_the_repository_as_it_was(
     before = contents(small_copy)
     for options, said in (
         (["--precision", "f32"], "NoSuchOperator"),
-        (["--precision", "int8"], "INT8 for TensorRT-RTX"),
         (["--precision", "f32", "--compute-capability", "9.0"], "not 9.0"),
         (["--precision", "f32", "--timing-cache", "t"], "--timing-cache means nothing"),
     ):

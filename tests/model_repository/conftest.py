@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import queue
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -148,19 +149,92 @@ def study_request() -> Callable[[SliceScores], dict[str, NDArray[np.generic]]]:
 def ask(served: RunningServer) -> Callable[..., dict[str, NDArray[np.generic]]]:
     """Asks the real server over gRPC; a refusal is raised as tritonclient's own exception."""
     from tritonclient import grpc
-    from tritonclient.utils import np_to_triton_dtype
 
     def asked(
-        model: str, inputs: Arrays, version: str = "", server: RunningServer = served
+        model: str,
+        inputs: Arrays,
+        version: str = "",
+        server: RunningServer = served,
+        deadline_s: float = 20,
     ) -> dict[str, NDArray[np.generic]]:
-        tensors = []
-        for name, values in inputs.items():
-            tensor = grpc.InferInput(name, values.shape, np_to_triton_dtype(values.dtype))
-            tensor.set_data_from_numpy(np.ascontiguousarray(values))
-            tensors.append(tensor)
+        tensors = sent(grpc, inputs)
         with grpc.InferenceServerClient(server.url) as client:
-            answer = client.infer(model, tensors, model_version=version, client_timeout=20)
-            names = [output.name for output in answer.get_response().outputs]
-            return {name: np.array(answer.as_numpy(name)) for name in names}
+            return received(
+                client.infer(model, tensors, model_version=version, client_timeout=deadline_s)
+            )
 
     return asked
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a stream said of one series: its answers in order, and the error that ended it."""
+
+    answers: list[dict[str, NDArray[np.generic]]]
+    error: str | None
+
+    @property
+    def slices(self) -> dict[str, NDArray[np.generic]]:
+        """The chunks' results, joined."""
+        chunks = [answer for answer in self.answers if "SCORE" in answer]
+        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+    @property
+    def study(self) -> dict[str, NDArray[np.generic]] | None:
+        """The one answer that carries a study score, if there is one."""
+        found = [answer for answer in self.answers if "STUDY_SCORE" in answer]
+        assert len(found) <= 1
+        return found[0] if found else None
+
+
+@pytest.fixture(scope="session")
+def hear(served: RunningServer) -> Callable[..., Heard]:
+    """Calls `ich_series` on a stream of its own; hangs up after `hang_up_after` answers."""
+    from tritonclient import grpc
+
+    def heard(
+        inputs: Arrays,
+        outputs: Sequence[str] = (),
+        server: RunningServer = served,
+        hang_up_after: int | None = None,
+    ) -> Heard:
+        came: queue.Queue[tuple[Any, Any]] = queue.Queue()
+        answers: list[dict[str, NDArray[np.generic]]] = []
+        with grpc.InferenceServerClient(server.url) as client:
+            client.start_stream(lambda result, error: came.put((result, error)))
+            client.async_stream_infer(
+                "ich_series",
+                sent(grpc, inputs),
+                outputs=[grpc.InferRequestedOutput(name) for name in outputs] or None,
+                enable_empty_final_response=True,
+            )
+            while hang_up_after is None or len(answers) < hang_up_after:
+                result, error = came.get(timeout=60)
+                if error is not None:
+                    return Heard(answers, str(error.message()))
+                if tensors := received(result):
+                    answers.append(tensors)
+                if result.get_response().parameters["triton_final_response"].bool_param:
+                    return Heard(answers, None)
+            client.stop_stream(cancel_requests=True)
+        return Heard(answers, None)
+
+    return heard
+
+
+def sent(protocol: ModuleType, inputs: Arrays) -> list[Any]:
+    """Arrays as tensors of `tritonclient.grpc` or `tritonclient.http`."""
+    from tritonclient.utils import np_to_triton_dtype
+
+    tensors = []
+    for name, values in inputs.items():
+        tensor = protocol.InferInput(name, values.shape, np_to_triton_dtype(values.dtype))
+        tensor.set_data_from_numpy(np.ascontiguousarray(values))
+        tensors.append(tensor)
+    return tensors
+
+
+def received(answer: Any) -> dict[str, NDArray[np.generic]]:
+    """Every tensor of an answer over gRPC."""
+    names = [output.name for output in answer.get_response().outputs]
+    return {name: np.array(answer.as_numpy(name)) for name in names}

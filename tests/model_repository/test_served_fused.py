@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ichcore import Calibration, EnsembleSpec
+from ichcore import Calibration, EnsembleSpec, ScannedSeries
+from ichcore.items import hu_from_chunk, items_from_slices
 from ichexport.repository import write_repository
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ def real_hu(head_ct_ge: Path, released_spec: EnsembleSpec) -> HU:
     """Eight slices of a human head on the grid, read as the client reads them."""
     from ichclient.hounsfield import hu_slices_from_series
     from ichclient.infer import study_from_path
-    from ichclient.stream import items_from_slices
 
     slices = hu_slices_from_series(study_from_path(head_ct_ge).series)
     return np.stack([item.hu for item in items_from_slices(slices, released_spec.grid)])[4:20:2]
@@ -106,6 +106,8 @@ def swapped(
     )
     spec = replace(released_spec, members=members, mask_threshold=0.22, brain_threshold=0.6)
     write_repository(repository, spec)
+    series = repository / "ich_series_unary" / "config.pbtxt"
+    series.write_text(series.read_text().replace('"ich_ensemble"', '"ich_fused"'))
     with running_server(repository, log_path=folder / "triton.log", stop_deadline_s=0) as server:
         yield server
 
@@ -118,3 +120,17 @@ def test_both_follow_a_new_spec(
     both = [ask(model, {"HU": golden.hu}, server=swapped) for model in models]
     assert_same(*both, score_tolerance, golden.tolerance_lesion_mm2)
     assert np.abs(both[0]["SCORE"] - before["SCORE"]).max() > 0.05
+
+
+def test_a_series_may_be_judged_by_fused(
+    ask: Ask, swapped: Any, released_spec: EnsembleSpec, make_hu: Callable[..., HU]
+) -> None:
+    grid = released_spec.grid
+    scanned = make_hu(grid, slices=3, seed=5)[:, 0].astype(np.int16)
+    position_mm = np.arange(3, dtype=np.float32) * np.float32(5)
+    inputs = {"HU": scanned, "POSITION_MM": position_mm, "PIXEL_SPACING_MM": np.ones(2)}
+    found = ask("ich_series_unary", inputs, server=swapped)
+    items = items_from_slices(ScannedSeries(scanned, position_mm, np.ones(2)), grid)
+    fused = ask("ich_fused", {"HU": hu_from_chunk(list(items))}, server=swapped)
+    np.testing.assert_array_equal(found["SCORE"], fused["SCORE"][:, 0])
+    assert found["PROVENANCE"].tolist() == [fused["PROVENANCE"][0, 0]]

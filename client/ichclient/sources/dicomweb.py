@@ -135,12 +135,15 @@ class _Service:
 
         def receive(place: str) -> None:
             with self._http.answer(place, {}, _DICOM) as response:
-                for part in self._parts(response):
-                    uid, content = self._instance(part)
-                    if uid in wanted and uid not in received:
-                        intake.write(f"{folder}/{uid}.dcm", content)
-                        received.add(uid)
-                        told()
+                try:
+                    for part in self._parts(response):
+                        uid, content = self._instance(part)
+                        if uid in wanted and uid not in received:
+                            intake.write(f"{folder}/{uid}.dcm", content)
+                            received.add(uid)
+                            told()
+                except EOFError as error:
+                    raise NoAnswer(str(error)) from error
 
         with contextlib.suppress(NoAnswer, NothingFound):
             receive(path)
@@ -196,8 +199,6 @@ class _Service:
             return
         try:
             yield from parts_from_multipart(self._http.body(response), boundary)
-        except EOFError as error:
-            raise NoAnswer(str(error)) from error
         except ValueError as error:
             raise self._http.garbage(f"an answer where {error}") from error
 

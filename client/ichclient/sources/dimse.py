@@ -13,17 +13,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ichclient.errors import (
-    NothingFound,
-    RefusedInput,
-    SourceError,
-    SourceUnreachable,
-)
+from ichclient.errors import NothingFound, RefusedInput, SourceError, SourceUnreachable
 from ichclient.sources.address import DimseAddress, Query, is_uid
 from ichclient.sources.limits import Intake
-from ichclient.sources.node import DimseNode
+from ichclient.sources.node import DimseNode, not_offered
 from ichclient.sources.options import Progress, SourceOptions
 from ichclient.sources.storage import (
+    FIND,
+    GET,
+    MOVE,
     PLAIN,
     Wanted,
     classes_of,
@@ -33,9 +31,6 @@ from ichclient.sources.storage import (
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
-_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
-_GET = "1.2.840.10008.5.1.4.1.2.2.3"
 _CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 _MOST_CONTEXTS = 128
 _PENDING, _SUCCESS = (0xFF00, 0xFF01), 0x0000
@@ -86,13 +81,14 @@ class _Receiver:
         series = self._series.get(uid)
         if series is None:
             return _NOT_ASKED_FOR
+        if self.error is not None:
+            return _OUT_OF_RESOURCES
         if uid in self.received:
             return _SUCCESS
         try:
             self.intake.write(f"{series}/{uid}.dcm", [event.encoded_dataset()])
         except Exception as error:  # pynetdicom would only log it
             self.error = error
-            event.assoc.abort()
             return _OUT_OF_RESOURCES
         self.received.add(uid)
         self.progress("fetching", len(self.received), len(self._series))
@@ -109,18 +105,20 @@ class _Archive:
 
     def listed(self, query: Query, most: int) -> tuple[str, Wanted]:
         """The StudyInstanceUID, and every instance that is to come."""
-        with self._node.association([(_FIND, PLAIN)]) as association:
+        with self._node.association([(FIND, PLAIN)]) as association:
             found = partial(self._found, association, most)
             study = self._study(found, query)
             series = {
-                one["SeriesInstanceUID"]
+                self._uid(one, "SeriesInstanceUID"): one["NumberOfSeriesRelatedInstances"]
                 for one in found(
-                    "SERIES", StudyInstanceUID=study, SeriesInstanceUID=query.SeriesInstanceUID
+                    "SERIES", StudyInstanceUID=study, SeriesInstanceUID=query.SeriesInstanceUID,
+                    NumberOfSeriesRelatedInstances="",
                 )
                 if query.SeriesInstanceUID in ("", one["SeriesInstanceUID"])
-            }
+            }  # fmt: skip
             return study, {
-                uid: self._images(found, study, uid) for uid in sorted(filter(is_uid, series))
+                uid: self._images(found, study, uid, int(count) if count.isdecimal() else 0)
+                for uid, count in sorted(series.items())
             }
 
     def _study(self, found: Callable[..., list[dict[str, str]]], query: Query) -> str:
@@ -133,7 +131,7 @@ class _Archive:
         # A node may ignore a key that it does not know, and list everything it has.
         studies = sorted(
             {
-                one["StudyInstanceUID"]
+                self._uid(one, "StudyInstanceUID")
                 for one in found(level, **keys)
                 if all(value in ("", one[key]) for key, value in keys.items())
             }
@@ -150,35 +148,37 @@ class _Archive:
         return studies[0]
 
     def _images(
-        self, found: Callable[..., list[dict[str, str]]], study: str, series: str
+        self, found: Callable[..., list[dict[str, str]]], study: str, series: str, count: int
     ) -> dict[str, str]:
+        """The images of a series, which has `count` of them or more."""
         listed = found(
             "IMAGE", StudyInstanceUID=study, SeriesInstanceUID=series, SOPInstanceUID="",
             SOPClassUID="",
         )  # fmt: skip
-        return {
-            one["SOPInstanceUID"]: one["SOPClassUID"] or _CT_IMAGE
-            for one in listed
-            if is_uid(one["SOPInstanceUID"])
+        images = {
+            self._uid(one, "SOPInstanceUID"): one["SOPClassUID"] or _CT_IMAGE for one in listed
         }
+        if len(images) < count:
+            raise _partial_study(self._name, count, count - len(images))
+        return images
 
     def get(self, study: str, wanted: Wanted, receiver: _Receiver) -> None:
         """Have the instances sent over the association that asks for them."""
         classes = classes_of(wanted)
-        contexts = [(_GET, PLAIN), *storage_contexts(classes, _MOST_CONTEXTS - 1)]
+        contexts = [(GET, PLAIN), *storage_contexts(classes, _MOST_CONTEXTS - 1)]
         with self._node.association(contexts, classes, receiver.store) as association:
             for series in wanted:
-                self._transfer(association.send_c_get, _GET, study, series, receiver)
+                self._transfer(association.send_c_get, GET, study, series, receiver)
 
     def move(self, study: str, wanted: Wanted, receiver: _Receiver, port: int) -> None:
         """Have the instances sent to a storage service of our own."""
         with (
             self._node.storage_service(port, classes_of(wanted), receiver.store),
-            self._node.association([(_MOVE, PLAIN)]) as association,
+            self._node.association([(MOVE, PLAIN)]) as association,
         ):
             send = partial(_send_c_move, association, self._options.ae_title)
             for series in wanted:
-                self._transfer(send, _MOVE, study, series, receiver)
+                self._transfer(send, MOVE, study, series, receiver)
 
     def _transfer(
         self, send: Callable[..., Any], model: str, study: str, series: str, receiver: _Receiver
@@ -189,6 +189,8 @@ class _Archive:
         for answer, _ in self._offered(send, keys, model):
             status = answer.get("Status")
             failed = max(failed, answer.get("NumberOfFailedSuboperations") or 0)
+            if receiver.error is not None:
+                break  # leaving the association aborts it, and the rest is not sent
         if receiver.error is not None:
             raise receiver.error
         if status is None:
@@ -212,7 +214,7 @@ class _Archive:
         status = None
         with _quiet():
             for answer, one in self._offered(
-                association.send_c_find, _identifier(level, **keys), _FIND
+                association.send_c_find, _identifier(level, **keys), FIND
             ):
                 status = answer.get("Status")
                 if status in _PENDING and one is not None:
@@ -235,13 +237,15 @@ class _Archive:
         try:
             answers = send(keys, model)
         except ValueError as error:
-            names = {_FIND: "C-FIND", _GET: "C-GET", _MOVE: "C-MOVE"}
-            raise SourceError(
-                f"{self._name} does not offer {names[model]} by study. [not_offered]"
-            ) from error
+            raise not_offered(self._name, model) from error
         except RuntimeError as error:
             raise SourceUnreachable(f"{self._name} ended the association.") from error
         return iter(answers)
+
+    def _uid(self, one: dict[str, str], keyword: str) -> str:
+        if not is_uid(one[keyword]):
+            raise SourceError(f"{self._name} lists something without a {keyword}. [garbage]")
+        return one[keyword]
 
     def _refused(self, status: int) -> SourceError:
         return SourceError(f"{self._name} refused with DIMSE status 0x{status:04X}.")
@@ -264,7 +268,7 @@ def _identifier(level: str, **keys: str) -> Dataset:
 
 def _partial_study(name: str, count: int, missing: int) -> SourceError:
     return SourceError(
-        f"{name} has {count} images and did not send {missing} of them. Part of a study is not "
+        f"{name} has {count} images and did not give {missing} of them. Part of a study is not "
         "judged; ask whoever runs it. [partial_study]"
     )
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 from ichclient.errors import (
     MissingExtra,
@@ -46,9 +47,9 @@ class HttpService:
 
         headers = {"Accept": accept, "Accept-Encoding": "identity"}
         try:
-            with self._client.stream(
-                "GET", self.url + path, params=asked or None, headers=headers
-            ) as response:
+            # Not httpx's own: it writes a space as a plus, which not every service reads.
+            query = "?" + urlencode(asked, quote_via=quote) if asked else ""
+            with self._client.stream("GET", self.url + path + query, headers=headers) as response:
                 self._refuse_status(response)
                 yield response
         except httpx.TransportError as error:

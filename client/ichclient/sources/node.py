@@ -13,7 +13,7 @@ from typing import Any
 from ichclient.errors import MissingExtra, PortInUse, SourceError, SourceUnreachable
 from ichclient.sources.address import DimseAddress
 from ichclient.sources.options import SourceOptions
-from ichclient.sources.storage import PACKED, PLAIN, Context
+from ichclient.sources.storage import PACKED, PLAIN, SERVICES, Context
 
 _PDU_BYTES = 1 << 17
 
@@ -91,12 +91,15 @@ class DimseNode:
                 f"{self.name} rejects {self._options.ae_title} ({reason.strip('. ')}). Check both "
                 "AE titles, and that the PACS knows this client. [rejected]"
             )
+        if association.rejected_contexts:
+            return not_offered(self.name, str(association.rejected_contexts[0].abstract_syntax))
         if connected:
             return SourceUnreachable(
                 f"{self.name} took the connection and no association. Check that the port is that "
                 "of a DICOM node, and whether it wants TLS (dimse-tls:)."
             )
-        return SourceUnreachable(f"No answer from {self.name}. Check host and port.")
+        trust = ", or its certificate is not trusted (--ca)" if self._address.tls else ""
+        return SourceUnreachable(f"No answer from {self.name}{trust}. Check host and port.")
 
     def _tls(self) -> tuple[ssl.SSLContext, str] | None:
         if not self._address.tls:
@@ -109,6 +112,13 @@ class DimseNode:
                 "with --ca."
             ) from error
         return trusted, self._address.host
+
+
+def not_offered(name: str, service: str) -> SourceError:
+    """The error for a service that a node does not have."""
+    return SourceError(
+        f"{name} does not offer {SERVICES.get(service, service)} by study. [not_offered]"
+    )
 
 
 def _application(options: SourceOptions) -> Any:

@@ -1,4 +1,4 @@
-"""Instances that are to come -> the storage classes and transfer syntaxes to propose for them."""
+"""Instances that are to come -> the services, storage classes and syntaxes to propose for them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ Wanted: TypeAlias = Mapping[str, Mapping[str, str]]
 
 Context: TypeAlias = tuple[str, Sequence[str]]
 """A service or storage class, and the transfer syntaxes of which the other side takes one."""
+
+FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
+GET = "1.2.840.10008.5.1.4.1.2.2.3"
+SERVICES = {FIND: "C-FIND", MOVE: "C-MOVE", GET: "C-GET"}
+"""The services of the study root, as people call them."""
 
 PLAIN = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 PACKED = (

@@ -22,9 +22,10 @@ class TritonPythonModel:
         model = Path(args["model_repository"])
         config = json.loads(args["model_config"])
         engine_file = config["parameters"]["engine_file"]["string_value"]
+        version = args["model_version"]
         try:
-            self._spec = spec_from_json((model / args["model_version"] / SPEC_FILE).read_text())
-            engines_sha256 = _engines_sha256(model.parent, self._spec, engine_file)
+            self._spec = spec_from_json((model / version / SPEC_FILE).read_text())
+            engines_sha256 = _engines_sha256(model.parent, self._spec, version, engine_file)
         except (OSError, IchError) as error:
             raise pb_utils.TritonModelException(str(error)) from error
         self._provenance = provenance_from_hashes(self._spec.sha256, engines_sha256)
@@ -64,11 +65,11 @@ def _member(request: Any, name: str, spec: EnsembleSpec) -> MemberOutputs:
     )
 
 
-def _engines_sha256(repository: Path, spec: EnsembleSpec, engine_file: str) -> str:
-    """Hash over the members' engines, each made of the weights that the spec names."""
+def _engines_sha256(repository: Path, spec: EnsembleSpec, version: str, engine_file: str) -> str:
+    """Hash over the members' engines of a version, each made of the weights that the spec names."""
     digest = hashlib.sha256()
     for member in spec.members:
-        path = repository / member.name / "1" / build_record_file(engine_file)
+        path = repository / member.name / version / build_record_file(engine_file)
         weights_sha256, engine_sha256 = _recorded(path)
         if weights_sha256 != member.weights_sha256:
             raise IchError(

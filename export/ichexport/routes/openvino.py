@@ -1,4 +1,4 @@
-"""ONNX -> what the embedded server runs: OpenVINO on the processor, in f32 or bf16."""
+"""ONNX -> what the embedded server runs: OpenVINO on the processor, in f32, bf16 or int8."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from ichexport.audit import layers_from_openvino
 from ichexport.engines import Runner, openvino_from_onnx, openvino_has_bf16
 from ichexport.errors import IchExportError
 from ichexport.routes.route import Built, CannotRunHere, Source
-from ichexport.targets import ONNX_FILE
+from ichexport.targets import INT8_FILE, ONNX_FILE
 
-PRECISIONS = ("f32", "bf16")
+PRECISIONS = ("f32", "bf16", "int8")
 
 
 @dataclass(frozen=True)
 class Options:
-    """In f32 and bf16 the released graph serves as it is; OpenVINO converts when it loads it."""
+    """In f32 and bf16 the released graph serves as it is; OpenVINO converts when it loads it.
+
+    In int8 a graph of its own says which layers are quantised, and how.
+    """
 
     target: ClassVar[str] = "openvino"
     libraries: ClassVar[tuple[str, ...]] = ("openvino",)
-    engine_file: ClassVar[str] = ONNX_FILE
-    graph_precision: ClassVar[str] = "f32"
     precision: str = "bf16"
 
     def __post_init__(self) -> None:
@@ -32,6 +33,16 @@ class Options:
                 f"The target openvino calculates in {', '.join(PRECISIONS)}, "
                 f"not in {self.precision}."
             )
+
+    @property
+    def graph_precision(self) -> str:
+        """The type of the graph that is compiled."""
+        return "int8" if self.precision == "int8" else "f32"
+
+    @property
+    def engine_file(self) -> str:
+        """The released graph, or the quantised one."""
+        return INT8_FILE if self.precision == "int8" else ONNX_FILE
 
 
 def build(source: Source, folder: Path, options: Options) -> Built:

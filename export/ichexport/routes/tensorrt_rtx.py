@@ -24,12 +24,14 @@ CAPABILITIES = {
     "f32": ("8.6", "8.9", "12.0", "12.1"),
     "f16": ("7.5", "8.6", "8.9", "12.0", "12.1"),
     "bf16": ("8.6", "8.9", "12.0", "12.1"),
+    "int8": ("7.5", "8.6", "8.9", "12.0", "12.1"),
     "fp8": ("8.9", "12.0", "12.1"),
 }
 """Compute capabilities that TensorRT-RTX 1.7 covers, by what they calculate in.
 
 RTX 20, 30, 40 and 50 and the DGX Spark. The builder itself refuses FP8 and BF16 for 7.5, and the
-matrix product of a weak member in FP32.
+matrix product of a weak member in FP32. INT8 convolutions built with 1.7.1; whether they do was
+seen to depend on the release.
 """
 
 
@@ -47,11 +49,6 @@ class Options:
 
     def __post_init__(self) -> None:
         """Refuse a type or a GPU that TensorRT-RTX has no build for."""
-        if self.precision == "int8":
-            raise IchExportError(
-                "INT8 for TensorRT-RTX is refused: whether its INT8 convolutions build was seen "
-                "to depend on the release, and none was ever run; choose f16 or fp8."
-            )
         if self.precision not in CAPABILITIES:
             raise IchExportError(
                 f"The target tensorrt-rtx calculates in {', '.join(CAPABILITIES)}, "

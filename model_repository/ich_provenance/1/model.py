@@ -30,9 +30,10 @@ class TritonPythonModel:
         model = Path(args["model_repository"])
         config = json.loads(args["model_config"])
         engine_file = config["parameters"]["engine_file"]["string_value"]
-        record = model.parent / FUSED_ENGINE_MODEL / "1" / build_record_file(engine_file)
+        version = args["model_version"]
+        record = model.parent / FUSED_ENGINE_MODEL / version / build_record_file(engine_file)
         try:
-            spec = spec_from_json((model / args["model_version"] / SPEC_FILE).read_text())
+            spec = spec_from_json((model / version / SPEC_FILE).read_text())
             engines_sha256 = _engine_sha256(record, spec)
         except (OSError, IchError) as error:
             raise pb_utils.TritonModelException(str(error)) from error

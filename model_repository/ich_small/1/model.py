@@ -1,4 +1,4 @@
-"""HU -> an engine's outputs: the ONNX graph beside this file, run by OpenVINO on the processor.
+"""HU -> an engine's outputs: an ONNX graph beside this file, run by OpenVINO on the processor.
 
 The engine is a member, or the whole ensemble as one graph.
 """
@@ -24,10 +24,16 @@ class TritonPythonModel:
     """
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Compile the graph that lies in this version's folder."""
+        """Compile the graph that the config names in this version's folder."""
         config = json.loads(args["model_config"])
-        graph = Path(args["model_repository"]) / args["model_version"] / "model.onnx"
-        asked = config["parameters"]["precision"]["string_value"]
+        asked, file = (
+            config["parameters"][name]["string_value"] for name in ("precision", "engine_file")
+        )
+        graph = Path(args["model_repository"]) / args["model_version"] / file
+        if not graph.is_file():
+            raise pb_utils.TritonModelException(
+                f"{graph} is absent; build it with `ichexport build` for the target openvino."
+            )
         core = openvino.Core()
         here = asked.upper() in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         # Several members share the cores: pinned threads would pile up on the same ones.

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from ichcore import IchError, SliceScores, StudyScore, spec_from_json, study_from_slices
+from ichcore import (
+    EnsembleSpec,
+    IchError,
+    SliceScores,
+    StudyScore,
+    spec_from_json,
+    study_from_slices,
+)
 from ichcore.wire import SPEC_FILE, refuse_other_spec
 
 
 class TritonPythonModel:
-    """The study rule; the rule itself is `ichcore.study`."""
+    """The study rule; the rule itself is `ichcore.study`.
+
+    Slices are judged by the spec that they name, that of the version that is served or of the
+    candidate beside it.
+    """
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Read the spec that lies in this version's folder."""
-        folder = Path(args["model_repository"]) / args["model_version"]
+        """Read the spec of every version whose slices may come."""
+        config = json.loads(args["model_config"])
+        versions = config["parameters"]["versions"]["string_value"].split(",")
+        folder = Path(args["model_repository"])
         try:
-            self._spec = spec_from_json((folder / SPEC_FILE).read_text())
+            texts = [(folder / version / SPEC_FILE).read_text() for version in versions]
+            self._specs = [spec_from_json(text) for text in texts]
         except (OSError, IchError) as error:
             raise pb_utils.TritonModelException(str(error)) from error
 
@@ -30,11 +45,19 @@ class TritonPythonModel:
     def _response(self, request: Any) -> Any:
         try:
             slices = _slices(request)
-            refuse_other_spec(slices.provenance[0], self._spec.sha256)
-            study = study_from_slices(slices, self._spec)
+            spec = self._spec_of(slices.provenance[0])
+            study = study_from_slices(slices, spec)
         except IchError as error:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
         return pb_utils.InferenceResponse(_tensors(study))
+
+    def _spec_of(self, provenance: str) -> EnsembleSpec:
+        """The spec that slices name; raises `ProvenanceError` where it is none of those here."""
+        for spec in self._specs[1:]:
+            if provenance.startswith(f"spec:{spec.sha256[:16]} "):
+                return spec
+        refuse_other_spec(provenance, self._specs[0].sha256)
+        return self._specs[0]
 
 
 def _slices(request: Any) -> SliceScores:

@@ -15,6 +15,7 @@ from typing import Any
 from ichcore import EnsembleSpec, spec_from_json
 from ichcore.wire import SPEC_FILE, build_record_file
 from ichexport.engines import Runner, openvino_from_onnx
+from ichexport.entry import graph_of
 from ichexport.manifest import sha256_from_file
 from ichexport.repository import spec_of_repository
 from ichexport.targets import ONNX_FILE
@@ -41,7 +42,7 @@ def bundle_from_repository(repository: Path) -> Bundle:
     Raises `IchExportError` without a spec and `EvaluationError` without a graph.
     """
     spec = spec_of_repository(repository)
-    graphs = {name: repository / name / "1" / ONNX_FILE for name in spec.member_names}
+    graphs = {name: graph_of(repository, name) for name in spec.member_names}
     for path in graphs.values():
         if not path.is_file():
             raise EvaluationError(f"{path} is absent; make it with `ichexport release`.")

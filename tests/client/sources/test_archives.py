@@ -62,15 +62,6 @@ PACKERS: dict[str, Packer] = {
 every_kind = pytest.mark.parametrize("name", PACKERS)
 
 
-@pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary folders are made; empty again after each test."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
-
-
 @pytest.fixture
 def study(make_series: Callable[..., Path], tmp_path: Path) -> Path:
     folder = make_series(tmp_path / "study" / "A")
