@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ichclient.attributes import KEYWORDS, Attributes, header_fields
+from ichclient.attributes import KEYWORDS, Attributes, header_fields, text
 from ichclient.elements import elements_from_bytes
 from ichclient.enhanced import FUNCTIONAL_GROUPS, frames_from_dataset
 from ichclient.errors import NothingFound
@@ -42,8 +42,6 @@ from ichclient.headers import (
 from ichclient.sources.kinds import archive_kind
 
 if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
     from ichclient.rules import RuleBook
 
 # Implicit or not, little endian or not, as pydicom guesses it from the first elements.
@@ -224,24 +222,20 @@ def _parsed_by_pydicom(
         except Exception as error:  # pydicom raises many kinds on broken bytes
             sentence = f"The header breaks off or is malformed ({type(error).__name__})."
             return Verdict("truncated_header", sentence, file.relative, {"bytes": file.size})
-        meta = dataset.file_meta
-        media_class = _meta_text(meta, "MediaStorageSOPClassUID")
-        named = _meta_text(meta, "TransferSyntaxUID")
+        meta = Attributes((dataset.file_meta,))
+        media_class = meta.value("MediaStorageSOPClassUID", text) or ""
+        named = meta.value("TransferSyntaxUID", text) or ""
         syntax = named or _SYNTAX_BY_ENCODING.get(dataset.original_encoding, "")
         header = _header(Attributes((dataset,)), file, syntax, media_class)
         header = replace(header, forced=force or not named)
         found = _header_or_verdict(header, file, media_class, end)
         if isinstance(found, Verdict) or header.SOPClassUID not in ENHANCED_CT_CLASSES:
             return found
-        return frames_from_dataset(found[0], dataset)
-
-
-def _meta_text(meta: Dataset, keyword: str) -> str:
-    """A value of the file meta information; empty where it is absent or broken."""
-    try:
-        return str(meta.get(keyword, ""))
-    except Exception:  # pydicom raises many kinds on broken bytes
-        return ""
+        try:
+            return frames_from_dataset(found[0], dataset)
+        except Exception as error:  # groups are parsed when they are looked at
+            sentence = f"Its functional groups are malformed ({type(error).__name__})."
+            return Verdict("truncated_header", sentence, file.relative, {"bytes": file.size})
 
 
 def _header_or_verdict(

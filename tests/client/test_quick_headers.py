@@ -124,6 +124,7 @@ def test_what_is_unusual_is_left_to_pydicom(tmp_path: Path, make_slice: Make, ta
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(place=st.integers(132, 1100), bytes_=st.binary(min_size=1, max_size=4), cut=st.booleans())
+@example(place=163, bytes_=b"\0", cut=False)
 @example(place=140, bytes_=b"\0", cut=True)
 @example(place=163, bytes_=b"\0", cut=False)
 def test_broken_bytes_are_never_read_otherwise_than_by_pydicom(
