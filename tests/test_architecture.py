@@ -58,7 +58,7 @@ FOREIGN = {
         "export/ichexport/graph.py",
         "export/ichexport/merging.py",
     ],
-    "highdicom": ["training/ichtrain/data/masks.py"],
+    "highdicom": ["client/ichclient/objects/*.py", "training/ichtrain/data/masks.py"],
     "grpc": ["client/ichclient/readiness.py", "client/ichclient/transport.py"],
     "lightning_fabric": ["training/ichtrain/fit/checkpoint.py"],
     "nibabel": ["training/ichtrain/data/masks.py", "training/ichtrain/phantom/atlas.py"],
@@ -102,6 +102,7 @@ FOREIGN = {
     "pydicom": [
         "client/ichclient/dicom.py",
         "client/ichclient/hounsfield.py",
+        "client/ichclient/objects/*.py",
         "training/ichtrain/data/patients.py",
         "training/ichtrain/phantom/dicom.py",
     ],

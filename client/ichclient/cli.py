@@ -79,12 +79,20 @@ def main() -> None:
 @main.command()
 @click.argument("study", type=_DIRECTORY)
 @click.option("--out", type=_DIRECTORY, metavar="DIR", help="Write result.json and a picture here.")
+@click.option("--dicom", is_flag=True,
+              help="Write SR, segmentation and key images into DIR/dicom too.")  # fmt: skip
 @click.option("--series", metavar="UID", help="Judge this SeriesInstanceUID.")
 @_server_options
 @_json_option
 @told
 def infer(
-    study: Path, out: Path | None, series: str | None, as_json: bool, timeout: float, **server: Any
+    study: Path,
+    out: Path | None,
+    dicom: bool,
+    series: str | None,
+    as_json: bool,
+    timeout: float,
+    **server: Any,
 ) -> None:
     """Judge the head CT in STUDY, a folder or file of DICOM."""
     from ichclient.connect import ServerOptions
@@ -92,10 +100,14 @@ def infer(
     from ichclient.result import result_to_json
     from ichclient.terminal import console, print_result, progress_bar
 
+    if dicom and out is None:
+        raise click.UsageError("--dicom needs a folder for its objects: add --out DIR.")
     stderr = console(stderr=True)
     options = ServerOptions(timeout_s=timeout, **server)
     with progress_bar(stderr) as progress:
-        result = result_from_path(study, options, series_uid=series, out=out, progress=progress)
+        result = result_from_path(
+            study, options, series_uid=series, out=out, dicom=dicom, progress=progress
+        )
     if as_json:
         click.echo(result_to_json(result), nl=False)
     else:

@@ -22,6 +22,8 @@ from ichclient.dicom import headers_from_path
 from ichclient.errors import NothingFound, PartialResult, RefusedInput, ServerRefused
 from ichclient.headers import Scan, Verdict, Warning_
 from ichclient.hounsfield import hu_from_header, hu_slices_from_series
+from ichclient.objects.extra import require_highdicom
+from ichclient.objects.files import object_files
 from ichclient.output import output_folder, write_files
 from ichclient.picture import png_from_slice
 from ichclient.result import (
@@ -78,13 +80,17 @@ def result_from_path(
     *,
     series_uid: str | None = None,
     out: Path | None = None,
+    dicom: bool = False,
     progress: Progress = lambda *_: None,
 ) -> Result:
     """Judge the study at `path`, and write its result into the folder `out` if there is one.
 
+    With `dicom` the result is written as DICOM objects too; that needs a folder.
     Raises an IchError for whatever stands in the way; nothing is written then.
     """
     started = time.monotonic()
+    if dicom:
+        require_highdicom()
     with (
         output_folder(out) if out is not None else contextlib.nullcontext(),
         ThreadPoolExecutor(1, thread_name_prefix="ichclient-read") as reader,
@@ -97,7 +103,9 @@ def result_from_path(
             study = reading.result()
             result, judged = result_from_study(study, server, progress, started)
         if out is not None:
-            files = {PICTURE_FILE: _picture(study.series, judged, result)}
+            files: dict[str, bytes | None] = {PICTURE_FILE: _picture(study.series, judged, result)}
+            if dicom:
+                files |= object_files(study.series, judged, result, out)
             write_files(out, {**files, RESULT_FILE: result_to_json(result).encode()})
     return result
 
