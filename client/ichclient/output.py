@@ -77,7 +77,7 @@ def _written(folder: Path, content: bytes) -> Path:
 def _make(folder: Path, made: list[Path]) -> None:
     """Make a folder and its parents one by one, to know which of them are new."""
     missing = [folder, *folder.parents]
-    for path in reversed([path for path in missing if not path.exists()]):
+    for path in reversed([path for path in missing if not path.is_dir()]):
         path.mkdir()
         made.append(path)
 
