@@ -24,6 +24,7 @@ from ichclient.headers import Scan, Verdict, Warning_
 from ichclient.hounsfield import hu_from_header, hu_slices_from_series
 from ichclient.objects.extra import require_highdicom
 from ichclient.objects.files import object_files
+from ichclient.objects.refused import refusals_reported
 from ichclient.output import output_folder, write_files
 from ichclient.picture import png_from_slice
 from ichclient.result import (
@@ -86,13 +87,17 @@ def result_from_path(
     """Judge the study at `path`, and write its result into the folder `out` if there is one.
 
     With `dicom` the result is written as DICOM objects too; that needs a folder.
-    Raises an IchError for whatever stands in the way; nothing is written then.
+    Raises an IchError for whatever stands in the way; nothing is written then, except that with
+    `dicom` a refused study gets a report that says so.
     """
     started = time.monotonic()
-    if dicom:
+    reported: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if dicom and out is not None:
         require_highdicom()
+        reported = refusals_reported(path, out, series_uid)
     with (
         output_folder(out) if out is not None else contextlib.nullcontext(),
+        reported,
         ThreadPoolExecutor(1, thread_name_prefix="ichclient-read") as reader,
     ):
         reading = reader.submit(study_from_path, path, series_uid)

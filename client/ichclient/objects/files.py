@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ichclient.objects.earlier import Earlier, earlier_report
+from ichclient.objects.earlier import earlier_report
 from ichclient.objects.extra import require_highdicom
 from ichclient.objects.judgement import Judgement, Provenance, digest_of
 from ichclient.objects.key_images import key_images_from_judgement
@@ -44,14 +44,12 @@ def object_files(
     require_highdicom()
     took = timedelta(seconds=result.timings.get("total_s", 0.0))
     source = source_study(series.slices, series.slice_spacing_mm)
-    earlier = earlier_report(out / REPORT_FILE, result.study.StudyInstanceUID)
-    stamp = _stamp(digest_of(result, judged), earlier, began or datetime.now() - took)
+    began = began or datetime.now() - took
+    stamp = stamp_of(digest_of(result, judged), out, result.study.StudyInstanceUID, began)
     judgement = Judgement(series, judged, result, source, stamp)
     key_images = key_images_from_judgement(judgement)
     key_objects = key_objects_from_judgement(judgement, [_header(each) for each in key_images])
-    files: dict[str, bytes | None] = {
-        path.relative_to(out).as_posix(): None for path in (out / FOLDER).glob("key_image_*.dcm")
-    }
+    files = earlier_objects(out)
     for number, key_image in enumerate(key_images, start=1):
         files[_KEY_IMAGE_FILE.format(number)] = key_image
     files[SEGMENTATION_FILE] = segmentation_from_judgement(judgement)
@@ -60,14 +58,22 @@ def object_files(
     return files
 
 
-def _stamp(digest: str, earlier: Earlier | None, began: datetime) -> Provenance:
-    """The earlier report's own stamp if it is of the same result, else one that names it."""
+def stamp_of(digest: str, out: Path, study_uid: str, began: datetime) -> Provenance:
+    """The stamp of the report in `out` if it is of the same result, else one that names it."""
+    earlier = earlier_report(out / REPORT_FILE, study_uid)
     if earlier is None:
         return Provenance(digest, began)
     same = Provenance(digest, earlier.began or began, earlier.predecessor)
     if same.uid("report") == earlier.itself.SOPInstanceUID:
         return same
     return Provenance(digest, began, earlier.itself)
+
+
+def earlier_objects(out: Path) -> dict[str, bytes | None]:
+    """None for every object but the report that an earlier result may have left in `out`."""
+    key_images = (out / FOLDER).glob("key_image_*.dcm")
+    names = [path.relative_to(out).as_posix() for path in key_images]
+    return dict.fromkeys([*names, SEGMENTATION_FILE, KEY_OBJECTS_FILE])
 
 
 def _header(content: bytes) -> Dataset:

@@ -8,24 +8,16 @@ report without coordinates. A negative marks no place, since there is none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ichclient.objects import codes
-from ichclient.objects.finish import UTF8, bytes_of, equipment
-from ichclient.objects.judgement import PRODUCT, Judgement, device_uid
+from ichclient.objects.document import Maker, document_of_groups
+from ichclient.objects.judgement import Judgement, device_uid
 from ichclient.objects.place import Place, highest_place
 from ichclient.result import DISCLAIMER
 from ichcore import Decision
-
-if TYPE_CHECKING:
-    import highdicom
-    from pydicom import Dataset
-
-SERIES_NUMBER = 9901
-SERIES_DESCRIPTION = "ICH report - RESEARCH DEMONSTRATION"
 
 
 def report_from_judgement(judgement: Judgement) -> bytes:
@@ -38,77 +30,8 @@ def report_from_judgement(judgement: Judgement) -> bytes:
         ),
         *(_member_group(judgement, *member) for member in judgement.result.member_scores.items()),
     ]
-    return report_of_groups(judgement, groups)
-
-
-def report_of_groups(judgement: Judgement, groups: Sequence[Any]) -> bytes:
-    """A document around measurement groups, with every source image as its evidence."""
-    from highdicom.sr import Comprehensive3DSR
-
-    result, source, stamp = judgement.result, judgement.source, judgement.provenance
-    name, version = judgement.name_and_version
-    uid = device_uid(result)
-    document = Comprehensive3DSR(
-        evidence=list(source.images),
-        content=_content(source.images, uid, groups),
-        series_instance_uid=stamp.uid("report", "series"),
-        series_number=SERIES_NUMBER,
-        series_description=SERIES_DESCRIPTION,
-        sop_instance_uid=stamp.uid("report"),
-        instance_number=1,
-        is_complete=True,
-        is_final=False,
-        is_verified=False,
-        specific_character_set=UTF8,
-        contributing_equipment=[_contribution(name, version, uid)],
-        previous_versions=_previous(judgement),
-        **equipment(version),
-    )
-    return bytes_of(document, source, stamp)
-
-
-def _content(images: Sequence[Dataset], uid: str, groups: Sequence[Any]) -> Any:
-    from highdicom import sr
-
-    device = sr.DeviceObserverIdentifyingAttributes(
-        uid=uid, name=PRODUCT, manufacturer_name=PRODUCT, model_name=PRODUCT
-    )
-    observer = sr.ObserverContext(codes.DEVICE.concept, device)
-    content = sr.MeasurementReport(
-        observation_context=sr.ObservationContext(observer_device_context=observer),
-        procedure_reported=codes.CT_OF_HEAD.concept,
-        imaging_measurements=groups,
-    )
-    # Before the measurements, as TID 1500 orders them. highdicom's own library copies some
-    # fifteen attributes of each image and needs SliceThickness, which a file may lack.
-    items = content[0].ContentSequence
-    items.insert(len(items) - 1, _library(images))
-    return content[0]
-
-
-def _library(images: Sequence[Dataset]) -> Any:
-    """TID 1600: the images that were analysed, so that every one of them is evidence."""
-    from highdicom import sr
-
-    group = sr.ContainerContentItem(
-        name=codes.IMAGE_LIBRARY_GROUP.concept, relationship_type="CONTAINS"
-    )
-    group.ContentSequence = sr.ContentSequence(
-        [
-            sr.ImageContentItem(
-                name=codes.SOURCE.concept,
-                referenced_sop_class_uid=image.SOPClassUID,
-                referenced_sop_instance_uid=image.SOPInstanceUID,
-                relationship_type="CONTAINS",
-            )
-            for image in images
-        ]
-    )
-    library = sr.ContainerContentItem(
-        name=codes.IMAGE_LIBRARY.concept, relationship_type="CONTAINS"
-    )
-    library.ContentSequence = sr.ContentSequence([group])
-    return library
+    maker = Maker(*judgement.name_and_version, device_uid(judgement.result))
+    return document_of_groups(judgement.source, judgement.provenance, maker, groups)
 
 
 def _point_group(judgement: Judgement, point: str, decision: Decision, place: Place | None) -> Any:
@@ -189,30 +112,3 @@ def _region(judgement: Judgement, place: Place) -> Any:
         graphic_data=np.array([[place.column + 0.5, place.row + 0.5]]),
         source_image=sr.SourceImageForRegion(image.SOPClassUID, image.SOPInstanceUID),
     )
-
-
-def _contribution(name: str, version: str, uid: str) -> highdicom.ContributingEquipment:
-    """IHE AIR: the algorithm as equipment, with a Device UID of its own."""
-    from highdicom import ContributingEquipment
-
-    item = ContributingEquipment(
-        manufacturer=PRODUCT,
-        purpose_of_reference=codes.PROCESSING_EQUIPMENT.concept,
-        manufacturer_model_name=name,
-        software_versions=version,
-        contribution_description=DISCLAIMER,
-    )
-    item.DeviceUID = uid
-    return item
-
-
-def _previous(judgement: Judgement) -> list[Dataset] | None:
-    from pydicom import Dataset
-
-    earlier = judgement.provenance.predecessor
-    if earlier is None:
-        return None
-    named = Dataset()
-    for name, value in vars(earlier).items():
-        setattr(named, name, value)
-    return [named]

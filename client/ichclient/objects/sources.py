@@ -38,7 +38,9 @@ class SourceStudy:
     first: Dataset = field(repr=False)
 
 
-def source_study(headers: Sequence[SliceHeader], slice_spacing_mm: float) -> SourceStudy:
+def source_study(
+    headers: Sequence[SliceHeader], slice_spacing_mm: float | None = None
+) -> SourceStudy:
     """What the objects need of the files of these headers; one of them is read.
 
     A segmentation has to say how thick its slices are: `slice_spacing_mm` where a file does not.
@@ -64,7 +66,7 @@ def _check(header: SliceHeader) -> None:
         )
 
 
-def _image(header: SliceHeader, slice_spacing_mm: float) -> Dataset:
+def _image(header: SliceHeader, slice_spacing_mm: float | None) -> Dataset:
     """An image as highdicom wants to see it: geometry and UIDs, and nobody's name."""
     from pydicom import Dataset
 
@@ -81,7 +83,8 @@ def _image(header: SliceHeader, slice_spacing_mm: float) -> Dataset:
     image.ImagePositionPatient = _decimals(header.ImagePositionPatient)
     image.ImageOrientationPatient = _decimals(header.ImageOrientationPatient)
     image.PixelSpacing = _decimals(header.PixelSpacing)
-    (image.SliceThickness,) = _decimals([header.SliceThickness or slice_spacing_mm])
+    if thickness_mm := header.SliceThickness or slice_spacing_mm:
+        (image.SliceThickness,) = _decimals([thickness_mm])
     return image
 
 
