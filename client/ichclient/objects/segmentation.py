@@ -7,11 +7,16 @@ gantry tilt and uneven spacing stay as they were scanned.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ichclient.objects import codes
 from ichclient.objects.finish import UTF8, bytes_of, equipment
 from ichclient.objects.judgement import PRODUCT, Judgement, device_uid
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 SERIES_NUMBER = 9902
 SERIES_DESCRIPTION = "ICH probability - RESEARCH DEMONSTRATION"
@@ -47,10 +52,12 @@ def segmentation_from_judgement(judgement: Judgement) -> bytes | None:
         tracking_id="ICH mask",
         anatomic_regions=[codes.BRAIN.concept],
     )
-    planes = np.stack([masks[index] for index in used])
+    images = [judgement.source.images[index] for index in used]
     segmentation = Segmentation(
-        source_images=[judgement.source.images[index] for index in used],
-        pixel_array=planes / np.float32(MOST),
+        source_images=images,
+        # Every frame is there, and gets its pixels below: highdicom takes probabilities as floats
+        # alone, of which a thin series would need more than a gigabyte.
+        pixel_array=np.ones((len(used), *masks[used[0]].shape), dtype=np.uint8),
         segmentation_type="FRACTIONAL",
         fractional_type="PROBABILITY",
         max_fractional_value=MOST,
@@ -66,4 +73,15 @@ def segmentation_from_judgement(judgement: Judgement) -> bytes | None:
         specific_character_set=UTF8,
         **equipment(version, device_serial_number=device_uid(judgement.result)),
     )
+    by_uid = dict(zip((image.SOPInstanceUID for image in images), used, strict=True))
+    frames = segmentation.PerFrameFunctionalGroupsSequence
+    segmentation.PixelData = b"".join(
+        masks[by_uid[_source_uid(frame)]].tobytes() for frame in frames
+    )
     return bytes_of(segmentation, judgement.source, stamp)
+
+
+def _source_uid(frame: Dataset) -> str:
+    """The image that a frame was made of."""
+    derivation = frame.DerivationImageSequence[0]
+    return str(derivation.SourceImageSequence[0].ReferencedSOPInstanceUID)

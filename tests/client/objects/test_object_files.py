@@ -128,11 +128,18 @@ def test_a_folder_made_for_objects_goes_where_they_cannot_be_written(
 
 
 def test_the_segmentation_is_the_mask_on_the_scanned_pixels(study: Any, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    mask = random.integers(0, 256, study.judged.mask.shape).astype(np.uint8)
+    mask[[3, 7]] = 0  # slices without a mask have no frame
+    study = replace(study, judged=replace(study.judged, mask=mask))
     objects = study.files(tmp_path)
     segmentation = hd.seg.segread(io.BytesIO(objects[SEGMENTATION_FILE]))
     judged, slices = study.judged, study.series.slices
     uids = [header.SOPInstanceUID for header in slices]
-    read = segmentation.get_pixels_by_source_instance(uids, rescale_fractional=False)[..., 0]
+    read = segmentation.get_pixels_by_source_instance(
+        uids, rescale_fractional=False, assert_missing_frames_are_empty=True
+    )[..., 0]
+    assert segmentation.NumberOfFrames == len(slices) - 2
     expected = [
         byte_mask_from_grid(judged.mask[index], judged.placements[index], judged.grid)
         for index in range(len(slices))
