@@ -18,6 +18,7 @@ MANUFACTURER = PRODUCT
 UTF8 = "ISO_IR 192"
 _DATES = ("InstanceCreationDate", "ContentDate", "SeriesDate", "DateOfSecondaryCapture")
 _TIMES = ("InstanceCreationTime", "ContentTime", "SeriesTime", "TimeOfSecondaryCapture")
+_LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
 def equipment(version: str, **facts: Any) -> dict[str, Any]:
@@ -28,6 +29,14 @@ def equipment(version: str, **facts: Any) -> dict[str, Any]:
         "software_versions": version,
         **facts,
     }
+
+
+def copy_lossy(dataset: Dataset, source: SourceStudy) -> None:
+    """What was made of lossy images is lossy itself, and says how much as they do."""
+    if source.first.get("LossyImageCompression") == "01":
+        for keyword in _LOSSY:
+            if keyword in source.first:
+                setattr(dataset, keyword, source.first[keyword].value)
 
 
 def bytes_of(dataset: Dataset, source: SourceStudy, provenance: Provenance) -> bytes:

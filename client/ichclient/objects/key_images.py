@@ -12,7 +12,7 @@ import numpy as np
 
 from ichclient.geometry import canonical_orientation
 from ichclient.hounsfield import hu_from_header
-from ichclient.objects.finish import MANUFACTURER, UTF8, bytes_of, equipment
+from ichclient.objects.finish import MANUFACTURER, UTF8, bytes_of, copy_lossy, equipment
 from ichclient.objects.judgement import Judgement
 from ichclient.picture import outlined_from_slice
 
@@ -40,7 +40,6 @@ def key_image_uid(judgement: Judgement, index: int) -> str:
 
 def _key_image(judgement: Judgement, number: int, index: int) -> bytes:
     from highdicom.sc import SCImage
-    from pydicom import Dataset
 
     result, stamp, source = judgement.result, judgement.provenance, judgement.source
     one = hu_from_header(judgement.series.slices[index])
@@ -72,9 +71,7 @@ def _key_image(judgement: Judgement, number: int, index: int) -> bytes:
     captured.SecondaryCaptureDeviceManufacturer = MANUFACTURER
     # DICOM asks whether the text in the pixels tells who the patient is: it does not.
     captured.BurnedInAnnotation = "NO"
-    if lossy := source.first.get("LossyImageCompression"):
-        captured.LossyImageCompression = lossy
-    assert isinstance(captured, Dataset)
+    copy_lossy(captured, source)
     return bytes_of(captured, source, stamp)
 
 

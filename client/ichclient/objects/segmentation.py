@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ichclient.objects import codes
-from ichclient.objects.finish import UTF8, bytes_of, equipment
+from ichclient.objects.finish import UTF8, bytes_of, copy_lossy, equipment
 from ichclient.objects.judgement import PRODUCT, Judgement, device_uid
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def segmentation_from_judgement(judgement: Judgement) -> bytes | None:
     segmentation.PixelData = b"".join(
         masks[by_uid[_source_uid(frame)]].tobytes() for frame in frames
     )
+    copy_lossy(segmentation, judgement.source)
     return bytes_of(segmentation, judgement.source, stamp)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import io
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -251,6 +253,25 @@ def test_a_missing_library_is_told_in_one_sentence_before_any_work(
     assert answer.exit_code == ObjectsError.exit_code == 7
     assert "pip install 'ich-triton[dicom-out]'" in answer.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_of_it_is_loaded_unless_objects_are_written() -> None:
+    code = "import ichclient.infer, sys; print({'highdicom', 'pydicom'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_objects_of_lossy_images_are_lossy(
+    make_series: Callable[..., Path], judge: Callable[..., Any], tmp_path: Path
+) -> None:
+    lossy = {
+        "LossyImageCompression": "01",
+        "LossyImageCompressionRatio": 8,
+        "LossyImageCompressionMethod": "ISO_10918_1",
+    }
+    objects = judge(make_series(tmp_path / "study", **lossy)).objects(tmp_path)
+    for name in (SEGMENTATION_FILE, "dicom/key_image_1.dcm"):
+        assert {keyword: objects[name][keyword].value for keyword in lossy} == lossy
 
 
 def test_objects_need_a_folder(tmp_path: Path) -> None:
