@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from ichclient.objects.earlier import earlier_report
 from ichclient.objects.extra import require_highdicom
-from ichclient.objects.judgement import Judgement, Provenance, digest_of
+from ichclient.objects.judgement import MASK_LEVEL, Judgement, Provenance, digest_of
 from ichclient.objects.key_images import key_images_from_judgement
 from ichclient.objects.key_objects import key_objects_from_judgement
 from ichclient.objects.report import report_from_judgement
-from ichclient.objects.segmentation import segmentation_from_judgement
+from ichclient.objects.segmentation import mask_from_judgement, probability_from_judgement
 from ichclient.objects.sources import source_study
 from ichclient.result import Result
 from ichclient.series import Series
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 FOLDER = "dicom"
 REPORT_FILE = f"{FOLDER}/report.dcm"
-SEGMENTATION_FILE = f"{FOLDER}/segmentation.dcm"
+PROBABILITY_FILE = f"{FOLDER}/probability.dcm"
+MASK_FILE = f"{FOLDER}/mask.dcm"
 KEY_OBJECTS_FILE = f"{FOLDER}/key_objects.dcm"
 _KEY_IMAGE_FILE = f"{FOLDER}/key_image_{{}}.dcm"
 
@@ -52,7 +53,8 @@ def object_files(
     files = earlier_objects(out)
     for number, key_image in enumerate(key_images, start=1):
         files[_KEY_IMAGE_FILE.format(number)] = key_image
-    files[SEGMENTATION_FILE] = segmentation_from_judgement(judgement)
+    files[PROBABILITY_FILE] = probability_from_judgement(judgement)
+    files[MASK_FILE] = mask_from_judgement(judgement, MASK_LEVEL)
     files[KEY_OBJECTS_FILE] = key_objects
     files[REPORT_FILE] = report_from_judgement(judgement)
     return files
@@ -73,7 +75,7 @@ def earlier_objects(out: Path) -> dict[str, bytes | None]:
     """None for every object but the report that an earlier result may have left in `out`."""
     key_images = (out / FOLDER).glob("key_image_*.dcm")
     names = [path.relative_to(out).as_posix() for path in key_images]
-    return dict.fromkeys([*names, SEGMENTATION_FILE, KEY_OBJECTS_FILE])
+    return dict.fromkeys([*names, PROBABILITY_FILE, MASK_FILE, KEY_OBJECTS_FILE])
 
 
 def _header(content: bytes) -> Dataset:

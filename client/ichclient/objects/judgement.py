@@ -24,6 +24,8 @@ from ichclient.stream import Judged
 from ichcore import byte_mask_from_grid
 
 PRODUCT = "ich-triton"
+# Where masks are drawn; the spec's own threshold is not known to a client of another's server.
+MASK_LEVEL = 0.5
 _JUDGED_FIELDS = (
     "study", "series", "study_score", "member_scores", "decisions", "lesion_volume_ml",
     "coverage_mm", "top_slices", "slices", "bundle",

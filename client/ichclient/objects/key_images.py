@@ -13,7 +13,7 @@ import numpy as np
 from ichclient.geometry import canonical_orientation
 from ichclient.hounsfield import hu_from_header
 from ichclient.objects.finish import MANUFACTURER, UTF8, bytes_of, copy_lossy, equipment
-from ichclient.objects.judgement import Judgement
+from ichclient.objects.judgement import MASK_LEVEL, Judgement
 from ichclient.picture import outlined_from_slice
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 SERIES_NUMBER = 9903
 SERIES_DESCRIPTION = "ICH key images - RESEARCH DEMONSTRATION"
-# The spec's own threshold is not known to a client of somebody else's server.
-_OUTLINED_AT = 0.5
 
 
 def key_images_from_judgement(judgement: Judgement) -> list[bytes]:
@@ -48,11 +46,11 @@ def _key_image(judgement: Judgement, number: int, index: int) -> bytes:
     mask = canonical_orientation(orientation).canonical(judgement.mask(index))
     caption = (
         f"slice {index + 1} of {len(result.slices)}, score {result.slices[index].score:.3f}, "
-        f"outline at {_OUTLINED_AT:g}"
+        f"outline at {MASK_LEVEL:g}"
     )
     _, version = judgement.name_and_version
     captured = SCImage(
-        pixel_array=outlined_from_slice(one, mask / np.float32(255), caption, _OUTLINED_AT),
+        pixel_array=outlined_from_slice(one, mask / np.float32(255), caption, MASK_LEVEL),
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",

@@ -21,7 +21,13 @@ from pydicom import config, dcmread
 
 from ichclient.cli import main
 from ichclient.errors import CannotWrite, ObjectsError
-from ichclient.objects.files import KEY_OBJECTS_FILE, REPORT_FILE, SEGMENTATION_FILE, object_files
+from ichclient.objects.files import (
+    KEY_OBJECTS_FILE,
+    MASK_FILE,
+    PROBABILITY_FILE,
+    REPORT_FILE,
+    object_files,
+)
 from ichclient.objects.judgement import uid_from
 from ichclient.objects.sources import source_study
 from ichclient.output import write_files
@@ -135,7 +141,7 @@ def test_the_segmentation_is_the_mask_on_the_scanned_pixels(study: Any, tmp_path
     mask[[3, 7]] = 0  # slices without a mask have no frame
     study = replace(study, judged=replace(study.judged, mask=mask))
     objects = study.files(tmp_path)
-    segmentation = hd.seg.segread(io.BytesIO(objects[SEGMENTATION_FILE]))
+    segmentation = hd.seg.segread(io.BytesIO(objects[PROBABILITY_FILE]))
     judged, slices = study.judged, study.series.slices
     uids = [header.SOPInstanceUID for header in slices]
     read = segmentation.get_pixels_by_source_instance(
@@ -150,6 +156,10 @@ def test_the_segmentation_is_the_mask_on_the_scanned_pixels(study: Any, tmp_path
     assert np.array_equal(read, expected)
     assert segmentation.FrameOfReferenceUID == study.series.identity.FrameOfReferenceUID
     assert segmentation.SegmentationFractionalType == "PROBABILITY"
+    drawn = hd.seg.segread(io.BytesIO(objects[MASK_FILE]))
+    mask = drawn.get_pixels_by_source_instance(uids, assert_missing_frames_are_empty=True)[..., 0]
+    assert drawn.SegmentationType == "BINARY"
+    assert np.array_equal(mask, np.asarray(expected) >= 128)
 
 
 def test_a_rotated_series_is_marked_at_the_same_place_of_the_patient(
@@ -270,7 +280,7 @@ def test_objects_of_lossy_images_are_lossy(
         "LossyImageCompressionMethod": "ISO_10918_1",
     }
     objects = judge(make_series(tmp_path / "study", **lossy)).objects(tmp_path)
-    for name in (SEGMENTATION_FILE, "dicom/key_image_1.dcm"):
+    for name in (PROBABILITY_FILE, MASK_FILE, "dicom/key_image_1.dcm"):
         assert {keyword: objects[name][keyword].value for keyword in lossy} == lossy
 
 

@@ -17,7 +17,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import FileDataset
 
-from ichclient.objects.files import KEY_OBJECTS_FILE, REPORT_FILE, SEGMENTATION_FILE
+from ichclient.objects.files import KEY_OBJECTS_FILE, MASK_FILE, PROBABILITY_FILE, REPORT_FILE
 from ichclient.output import write_files
 
 BIN = Path(sys.executable).parent
@@ -64,7 +64,7 @@ def positive(
 def test_independent_validators_find_no_error(positive: tuple[Any, Path]) -> None:
     _, out = positive
     written = sorted((out / "dicom").iterdir())
-    assert len(written) == 8
+    assert len(written) == 9
     assert {path.name: valid(path) for path in written if valid(path)} == {}
 
 
@@ -130,7 +130,7 @@ def test_the_point_lies_in_the_mask(positive: tuple[Any, Path]) -> None:
     (image,) = items(dcmread(out / REPORT_FILE), "Image Region")
     uid = image.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
     assert uid == study.result.slices[study.result.top_slices[0]].SOPInstanceUID
-    pixels = hd.seg.segread(out / SEGMENTATION_FILE).get_pixels_by_source_instance([uid])[0, ..., 0]
+    pixels = hd.seg.segread(out / PROBABILITY_FILE).get_pixels_by_source_instance([uid])[0, ..., 0]
     assert pixels[int(row), int(column)] == pixels.max() > 0
 
 
@@ -168,7 +168,7 @@ def test_a_negative_is_reported_absent_and_marks_no_place(
 ) -> None:
     study = judge(make_series(tmp_path / "study"), lesion=False)
     objects = study.objects(tmp_path)
-    assert SEGMENTATION_FILE not in objects  # nothing was segmented
+    assert not {PROBABILITY_FILE, MASK_FILE} & set(objects)  # nothing was segmented
     report = objects[REPORT_FILE]
     (presence,) = items(report, "Presence")
     assert presence.ConceptCodeSequence[0].CodeValue == "272519000"
@@ -194,7 +194,7 @@ def test_a_real_tilted_head_has_valid_objects(
     write_files(tmp_path, study.files(tmp_path))
     found = {path.name: valid(path) for path in (tmp_path / "dicom").iterdir()}
     assert {name: errors for name, errors in found.items() if errors} == {}
-    segmentation = hd.seg.segread(tmp_path / SEGMENTATION_FILE)
+    segmentation = hd.seg.segread(tmp_path / PROBABILITY_FILE)
     places = [
         [float(value) for value in frame.PlanePositionSequence[0].ImagePositionPatient]
         for frame in segmentation.PerFrameFunctionalGroupsSequence
