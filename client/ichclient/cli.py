@@ -156,6 +156,8 @@ def main() -> None:
 @_study_argument
 @click.option("--out", type=_DIRECTORY, metavar="DIR",
               help="Write result.json, slices.csv and report.html here.")  # fmt: skip
+@click.option("--dicom", is_flag=True,
+              help="Write SR, segmentation and key images into DIR/dicom too.")  # fmt: skip
 @_series_option
 @_slab_option
 @_server_options
@@ -164,8 +166,8 @@ def main() -> None:
 @told
 @_rules_options
 def infer(
-    study: str, out: Path | None, series: str | None, slab: float | None, as_json: bool,
-    timeout: float, source: Any, book: Any, **server: Any,
+    study: str, out: Path | None, dicom: bool, series: str | None, slab: float | None,
+    as_json: bool, timeout: float, source: Any, book: Any, **server: Any,
 ) -> None:  # fmt: skip
     """Judge the head CT in STUDY.
 
@@ -178,11 +180,16 @@ def infer(
     from ichclient.result import result_to_json
     from ichclient.terminal import console, print_result, progress_bar
 
+    if dicom and out is None:
+        raise click.UsageError("--dicom needs a folder for its objects: add --out DIR.")
+    if dicom and slab is not None:
+        raise click.UsageError("Objects name scanned images, and a slab is none: leave --slab out.")
     stderr = console(stderr=True)
     options = ServerOptions(timeout_s=timeout, **server)
     with progress_bar(stderr) as progress:
         result = result_from_path(
             study, options, source=source, series_uid=series, book=book, slab_mm=slab, out=out,
+            dicom=dicom,
             progress=progress,
         )  # fmt: skip
     if as_json:

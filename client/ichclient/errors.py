@@ -13,6 +13,7 @@
         |   +-- ServerUnreachable     6   nobody answers at the address
         |   +-- ServerRefused         8   the server gave altered or contract-breaking values
         +-- CannotWrite               7   the output folder cannot be written
+        |   +-- ObjectsError          7   no DICOM object can be written of this study here
         +-- EmbeddedServerError       9   the embedded server cannot start here
         |   +-- PortInUse            11   the port that was asked for is taken
         +-- RepositoryError          10   a missing or altered file in the model repository
@@ -92,6 +93,10 @@ class CannotWrite(IchClientError):
     """The output folder cannot be written."""
 
     exit_code = 7
+
+
+class ObjectsError(CannotWrite):
+    """DICOM objects were asked for, and cannot be written here or of this study."""
 
 
 class EmbeddedServerError(IchClientError):

@@ -25,6 +25,9 @@ from ichclient.errors import NothingFound, PartialResult, RefusedInput, ServerRe
 from ichclient.headers import Scan, Warning_
 from ichclient.hounsfield import hu_of_slice, hu_slices_from_series
 from ichclient.masks import Masks, bytes_from_masks, sha256_of_masks
+from ichclient.objects.extra import require_highdicom
+from ichclient.objects.files import object_files
+from ichclient.objects.refused import refusals_reported
 from ichclient.output import output_folder, write_files
 from ichclient.picture import png_from_slice
 from ichclient.report.page import page_from_result
@@ -121,17 +124,23 @@ def result_from_path(
     book: RuleBook = DEFAULT_BOOK,
     slab_mm: float | None = None,
     out: Path | None = None,
+    dicom: bool = False,
     progress: Progress = lambda *_: None,
 ) -> Result:
     """Judge the study at `path`, and write its result into the folder `out` if there is one.
 
-    `path` is whatever `opened_source` opens. Raises an IchError for whatever stands in the way;
-    nothing is written then.
+    `path` is whatever `opened_source` opens. With `dicom` the result is written as DICOM objects
+    too; that needs a folder. Raises an IchError for whatever stands in the way; nothing is written
+    then, except that with `dicom` a refused study gets a report that says so.
     """
     started = time.monotonic()
+    objects_out = out if dicom else None
+    if dicom:
+        require_highdicom()
     with (
         output_folder(out) if out is not None else contextlib.nullcontext(),
         opened_source(path, source, progress) as opened,
+        refusals_reported(opened, objects_out, series_uid, book),
         ThreadPoolExecutor(1, thread_name_prefix="ichclient-read") as reader,
     ):
         reading = reader.submit(study_from_path, opened, series_uid, book, slab_mm)
@@ -144,7 +153,8 @@ def result_from_path(
         if out is not None:
             progress("report", 0, 0)
             result, files = files_from_judged(study, judged, result)
-            write_files(out, files)
+            objects = object_files(study.series, judged, result, out) if dicom else {}
+            write_files(out, {**objects, **files})
     return result
 
 

@@ -32,21 +32,31 @@ def output_folder(folder: Path) -> Iterator[Path]:
         raise
 
 
-def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+def write_files(folder: Path, files: Mapping[str, bytes | None]) -> None:
     """Write every file beside its place, then move all into place, in the order given.
 
-    A reader that sees the last file sees the others of the same result. Raises CannotWrite.
+    A name may lie in a folder below, and a content of None removes what an earlier result left
+    there. A reader that sees the last file sees the others of the same result. Raises CannotWrite.
     """
     waiting: list[tuple[Path, Path]] = []
+    made: list[Path] = []
     try:
         with _told(folder):
             for name, content in files.items():
-                waiting.append((_written(folder, content), folder / name))
+                if content is not None:
+                    _make((folder / name).parent, made)
+                    waiting.append((_written(folder, content), folder / name))
+            for name, content in files.items():
+                if content is None:
+                    (folder / name).unlink(missing_ok=True)
             for temporary, final in waiting:
                 temporary.replace(final)
     finally:
         for temporary, _ in waiting:
             temporary.unlink(missing_ok=True)
+        for path in reversed(made):
+            with contextlib.suppress(OSError):  # it holds the files
+                path.rmdir()
 
 
 def _written(folder: Path, content: bytes) -> Path:
@@ -67,7 +77,7 @@ def _written(folder: Path, content: bytes) -> Path:
 def _make(folder: Path, made: list[Path]) -> None:
     """Make a folder and its parents one by one, to know which of them are new."""
     missing = [folder, *folder.parents]
-    for path in reversed([path for path in missing if not path.exists()]):
+    for path in reversed([path for path in missing if not path.is_dir()]):
         path.mkdir()
         made.append(path)
 

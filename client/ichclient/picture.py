@@ -27,10 +27,7 @@ def png_from_slice(one: HUSlice, mask: NDArray[np.float32], caption: str) -> byt
 
     The text is part of the pixels, so that it stays with every copy of the picture.
     """
-    if mask.shape != one.hu.shape:
-        raise ValueError(f"a mask {mask.shape} is not one of a slice {one.hu.shape}")
-    low_hu = _WINDOW_LEVEL_HU - _WINDOW_WIDTH_HU / 2
-    grey = np.clip((one.hu - low_hu) / _WINDOW_WIDTH_HU, 0, 1)[..., None] * 255
+    grey = _grey(one, mask)
     opacity = _OPACITY * np.clip(mask, 0, 1)[..., None]
     pixels = np.rint(grey * (1 - opacity) + np.array(_RED) * opacity).astype(np.uint8)
     image = Image.fromarray(pixels, mode="RGB").resize(_square_pixels(one))
@@ -38,6 +35,43 @@ def png_from_slice(one: HUSlice, mask: NDArray[np.float32], caption: str) -> byt
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
+
+
+def outlined_from_slice(
+    one: HUSlice, mask: NDArray[np.float32], caption: str, level: float
+) -> NDArray[np.uint8]:
+    """Draw a slice in the same window, the mask's outline at `level` around untouched brain.
+
+    Returns RGB [rows, columns, 3] with square pixels, text within them as in `png_from_slice`.
+    """
+    size = _square_pixels(one)
+    grey = np.rint(_grey(one, mask)).astype(np.uint8)
+    image = Image.fromarray(np.repeat(grey, 3, axis=2), mode="RGB").resize(size)
+    inside = np.asarray(Image.fromarray(np.clip(mask, 0, 1)).resize(size)) >= level
+    pixels = np.array(image)
+    pixels[_rim(inside)] = _RED
+    image = Image.fromarray(pixels, mode="RGB")
+    _write(image, caption)
+    return np.asarray(image)
+
+
+def _grey(one: HUSlice, mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The brain window of a slice as 0 to 255 [rows, columns, 1]."""
+    if mask.shape != one.hu.shape:
+        raise ValueError(f"a mask {mask.shape} is not one of a slice {one.hu.shape}")
+    low_hu = _WINDOW_LEVEL_HU - _WINDOW_WIDTH_HU / 2
+    grey: NDArray[np.float32] = np.clip((one.hu - low_hu) / _WINDOW_WIDTH_HU, 0, 1)
+    return grey[..., None] * 255
+
+
+def _rim(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pixels just outside a shape: what is seen of it when it must not be covered."""
+    grown = inside.copy()
+    grown[1:] |= inside[:-1]
+    grown[:-1] |= inside[1:]
+    grown[:, 1:] |= inside[:, :-1]
+    grown[:, :-1] |= inside[:, 1:]
+    return grown & ~inside
 
 
 def _square_pixels(one: HUSlice) -> tuple[int, int]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ichclient.validate import Validation
 
 SCHEMA_VERSION = 1
+_UNKNOWN_SPEC_LEVEL = 0.5
 DISCLAIMER = "Research demonstration, not a medical device."
 RESULT_FILE = "result.json"
 MASKS_FILE = "masks.npz"
@@ -173,6 +174,12 @@ class Result:
     """SHA-256 of masks.npz beside the file; None where no masks were kept."""
     schema_version: int = SCHEMA_VERSION
     disclaimer: str = DISCLAIMER
+
+    @property
+    def mask_level(self) -> float:
+        """Lesion probability at which masks are drawn: the spec's, where the client knows it."""
+        known = self.combination
+        return known.mask_threshold if known else _UNKNOWN_SPEC_LEVEL
 
     def __post_init__(self) -> None:
         """Refuse a result whose parts do not belong together."""

@@ -41,7 +41,6 @@ _QUALITIES = (90, 75, 50, 25)
 _FEWEST_PX = 64
 _TOP_QUALITY = 92
 _EFFORT = 2  # of WebP's 0 to 6: half the time of 4 for a twentieth of the bytes
-_UNKNOWN_SPEC_LEVEL = 0.5
 _BONE_HU = 250.0
 _STRAY = 0.002  # of the bone: a wire on the headrest does not widen the picture
 _MUCH_BRAIN = 0.25
@@ -107,7 +106,7 @@ def pictures_from_slices(
     """Decode the slices of a result once more and draw them; raises what `decode` does."""
     count = len(result.slices)
     kept = kept_slices(count, result.top_slices)
-    level = result.combination.mask_threshold if result.combination else _UNKNOWN_SPEC_LEVEL
+    level = result.mask_level
     square = square_of_head(decode, result)
     side_px = _LARGE_PX if len(kept) <= _LARGE_UP_TO_SLICES else _SMALL_PX
     tops = result.top_slices[:MAX_TOP_SLICES]

@@ -1,0 +1,46 @@
+"""Judgement -> Key Object Selection: the top slices and their key images, to be opened first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ichclient.objects import codes
+from ichclient.objects.finish import UTF8, bytes_of, equipment
+from ichclient.objects.judgement import PRODUCT, Judgement, device_uid
+from ichclient.result import DISCLAIMER
+
+SERIES_NUMBER = 9904
+SERIES_DESCRIPTION = "ICH key objects - RESEARCH DEMONSTRATION"
+
+
+def key_objects_from_judgement(judgement: Judgement, key_images: list[Any]) -> bytes:
+    """The selection as a file; `key_images` are the datasets of this result's own."""
+    from highdicom import ko, sr
+
+    stamp, source = judgement.provenance, judgement.source
+    top = [source.images[index] for index in judgement.result.top_slices]
+    device = sr.DeviceObserverIdentifyingAttributes(
+        uid=device_uid(judgement.result),
+        name=PRODUCT,
+        manufacturer_name=PRODUCT,
+        model_name=PRODUCT,
+    )
+    selection = ko.KeyObjectSelection(
+        document_title=codes.OF_INTEREST.concept,
+        referenced_objects=[*key_images, *top],
+        observer_device_context=sr.ObserverContext(codes.DEVICE.concept, device),
+        description=f"The slices with the highest scores. {DISCLAIMER}",
+    )
+    _, version = judgement.name_and_version
+    document = ko.KeyObjectSelectionDocument(
+        evidence=[*top, *key_images],
+        content=selection,
+        series_instance_uid=stamp.uid("key objects", "series"),
+        series_number=SERIES_NUMBER,
+        series_description=SERIES_DESCRIPTION,
+        sop_instance_uid=stamp.uid("key objects"),
+        instance_number=1,
+        specific_character_set=UTF8,
+        **equipment(version),
+    )
+    return bytes_of(document, source, stamp)
