@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ichclient.server_cli import server_options
 from ichcore.errors import IchError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -39,29 +40,6 @@ def told(command: _F) -> _F:
             sys.exit(_INTERRUPTED)
 
     return run  # type: ignore[return-value]
-
-
-def _address(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    host, _colon, port = (value or "").rpartition(":")
-    if value is not None and (not host or "/" in value or not port.isdigit()):
-        raise click.BadParameter("give HOST:PORT of a gRPC endpoint, for example 10.0.0.5:8001.")
-    return value
-
-
-def _server_options(command: _F) -> _F:
-    """Options of every command that speaks to a server."""
-    for option in (
-        click.option("--url", callback=_address, metavar="HOST:PORT",
-                     help="Use the Triton server there (gRPC) instead of an embedded one."),
-        click.option("--repository", type=_DIRECTORY, metavar="DIR",
-                     help="Model repository, instead of the one that comes with ichclient."),
-        click.option("--golden", type=_DIRECTORY, metavar="FILE",
-                     help="Golden slices that prove the server, instead of the repository's."),
-        click.option("--timeout", type=click.FloatRange(min=0.1), default=60.0, metavar="S",
-                     show_default=True, help="Seconds that one request may take."),
-    ):  # fmt: skip
-        command = option(command)
-    return command
 
 
 def _rules_options(command: _F) -> _F:
@@ -160,14 +138,14 @@ def main() -> None:
               help="Write SR, segmentation and key images into DIR/dicom too.")  # fmt: skip
 @_series_option
 @_slab_option
-@_server_options
 @_source_options
 @_json_option
 @told
+@server_options
 @_rules_options
 def infer(
     study: str, out: Path | None, dicom: bool, series: str | None, slab: float | None,
-    as_json: bool, timeout: float, source: Any, book: Any, **server: Any,
+    as_json: bool, source: Any, book: Any, server: Any,
 ) -> None:  # fmt: skip
     """Judge the head CT in STUDY.
 
@@ -175,7 +153,6 @@ def infer(
     PACS: dicomweb:https://HOST/PATH?AccessionNumber=N or dimse:CALLED_AET@HOST:PORT?... with one
     of StudyInstanceUID, SeriesInstanceUID and AccessionNumber.
     """
-    from ichclient.connect import ServerOptions
     from ichclient.infer import result_from_path
     from ichclient.result import result_to_json
     from ichclient.terminal import console, print_result, progress_bar
@@ -185,10 +162,9 @@ def infer(
     if dicom and slab is not None:
         raise click.UsageError("Objects name scanned images, and a slab is none: leave --slab out.")
     stderr = console(stderr=True)
-    options = ServerOptions(timeout_s=timeout, **server)
     with progress_bar(stderr) as progress:
         result = result_from_path(
-            study, options, source=source, series_uid=series, book=book, slab_mm=slab, out=out,
+            study, server, source=source, series_uid=series, book=book, slab_mm=slab, out=out,
             dicom=dicom,
             progress=progress,
         )  # fmt: skip
@@ -229,19 +205,18 @@ def serve(port: int | None, repository: Path | None, golden: Path | None, log: P
 
 
 @main.command()
-@_server_options
 @_json_option
 @told
-def doctor(as_json: bool, timeout: float, **server: Any) -> None:
+@server_options
+def doctor(as_json: bool, server: Any) -> None:
     """Say what is there and what is missing; exit code 9 if the embedded server lacks something."""
     from dataclasses import asdict
 
-    from ichclient.connect import ServerOptions
     from ichclient.doctor import checks_of_this_machine
     from ichclient.errors import EmbeddedServerError
     from ichclient.terminal import console, print_checks
 
-    checks = checks_of_this_machine(ServerOptions(timeout_s=timeout, **server))
+    checks = checks_of_this_machine(server)
     if as_json:
         click.echo(json.dumps([asdict(check) for check in checks], indent=2))
     else:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ichclient.access import OPEN, ServerAccess
 from ichclient.errors import ServerUnreachable
 from ichclient.golden import GOLDEN_FILE, Golden, golden_from_file, refuse_untrue_server
 from ichclient.process import running_server
@@ -31,6 +32,7 @@ _EMBEDDED_RETRY_FOR_S = 2.0
 class ServerOptions:
     """Which server judges: that at `url`, or without one an embedded server on `repository`.
 
+    `access` says how to show oneself to the server at `url`.
     `golden` names the file that proves it; None takes the repository's own. `log_path` and
     `grpc_port` matter to the embedded server alone.
     """
@@ -41,6 +43,7 @@ class ServerOptions:
     timeout_s: float = DEADLINE_S
     log_path: Path | None = None
     grpc_port: int | None = None
+    access: ServerAccess = OPEN
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,10 @@ def proven_server(
     if options.url is not None:
         golden = golden_from_file(_golden_path(options, options.repository))
         with TritonTransport(
-            options.url, deadline_s=options.timeout_s, retry_for_s=RETRY_FOR_S
+            options.url,
+            access=options.access,
+            deadline_s=options.timeout_s,
+            retry_for_s=RETRY_FOR_S,
         ) as transport:
             yield _proven(options.url, None, None, transport, golden, started, options.repository)
         return

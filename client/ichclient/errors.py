@@ -3,6 +3,7 @@
     ichcore.errors.IchError           1
     +-- IchClientError                1
         +-- BadRules                  2   a rules file that cannot be understood
+        +-- BadAccess                 2   certificates, keys or a token that are none
         +-- NothingFound              3   no files, no DICOM, no CT
         +-- RefusedInput              4   CT was found, none of it may be judged
         +-- SourceError              12   a PACS answered, but not with the whole study
@@ -12,6 +13,7 @@
         +-- ServerError               6   a server answered, but not with a result
         |   +-- ServerUnreachable     6   nobody answers at the address
         |   +-- ServerRefused         8   the server gave altered or contract-breaking values
+        |   +-- AccessRefused        13   client and server do not accept each other
         +-- CannotWrite               7   the output folder cannot be written
         |   +-- ObjectsError          7   no DICOM object can be written of this study here
         +-- EmbeddedServerError       9   the embedded server cannot start here
@@ -53,6 +55,12 @@ class BadRules(IchClientError):
     exit_code = 2
 
 
+class BadAccess(IchClientError):
+    """Certificates, a key or a token for the server that cannot be used as they are."""
+
+    exit_code = 2
+
+
 class SourceError(IchClientError):
     """A PACS or archive answered, but did not give the whole study; what it said is named."""
 
@@ -87,6 +95,12 @@ class ServerRefused(ServerError):
     """The server's values cannot be trusted: golden slices differ, or the contract is broken."""
 
     exit_code = 8
+
+
+class AccessRefused(ServerError):
+    """Client and server do not accept each other: TLS failed, or the token is not the right one."""
+
+    exit_code = 13
 
 
 class CannotWrite(IchClientError):

@@ -6,20 +6,28 @@ the one field `ready`, so neither tritonclient nor its generated messages are ne
 
 from __future__ import annotations
 
+from ichclient.access import OPEN, ServerAccess
+from ichclient.channel import channel_credentials, channel_options
+
 _SERVER_READY = "/inference.GRPCInferenceService/ServerReady"
 # message ServerReadyResponse { bool ready = 1; }
 _YES = b"\x08\x01"
 
 
-def server_is_ready(url: str, *, timeout_s: float) -> bool:
+def server_is_ready(url: str, *, timeout_s: float, access: ServerAccess = OPEN) -> bool:
     """Ask the server at `url` ("HOST:PORT") once; no answer in time counts as not ready."""
     import grpc
 
-    # A proxy set for the web must not be asked for a server on this machine.
-    options = [("grpc.enable_http_proxy", 0)]
-    with grpc.insecure_channel(url, options=options) as channel:
+    options, credentials = channel_options(url, access), channel_credentials(access)
+    channel = (
+        grpc.insecure_channel(url, options=options)
+        if credentials is None
+        else grpc.secure_channel(url, credentials, options=options)
+    )
+    headers = tuple(access.headers.items())
+    with channel:
         try:
-            answer = channel.unary_unary(_SERVER_READY)(b"", timeout=timeout_s)
+            answer = channel.unary_unary(_SERVER_READY)(b"", timeout=timeout_s, metadata=headers)
         except grpc.RpcError:
             return False
     return bool(answer == _YES)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ichclient.access import OPEN, TOKEN_VARIABLE, ServerAccess, refuse_bare_token
 from ichclient.answers import (
     ChunkScores,
     ServerFacts,
@@ -20,7 +21,9 @@ from ichclient.answers import (
     facts_from_parameters,
     study_from_tensors,
 )
-from ichclient.errors import ServerError
+from ichclient.channel import channel_credentials, channel_options
+from ichclient.errors import AccessRefused, ServerError
+from ichclient.handshake import tls_failure
 from ichclient.retry import NoAnswer, Retry
 from ichcore import SliceScores, StudyScore
 from ichcore.wire import (
@@ -49,7 +52,7 @@ _SAFE_TO_REPEAT = {
 }
 # Triton says UNAVAILABLE of a protocol that its operator closed; trying again will not open it.
 _CLOSED_TO_US = "is restricted"
-_LOOPBACK = ("127.", "localhost", "[::1]")
+_NOT_ALLOWED = {"StatusCode.UNAUTHENTICATED", "StatusCode.PERMISSION_DENIED"}
 
 
 class Transport(Protocol):
@@ -77,19 +80,28 @@ class TritonTransport:
     """A Triton server behind gRPC; close it, or use it in a `with` block.
 
     Every call has a deadline, and is repeated for `retry_for_s` where nobody answered. Raises
-    ServerUnreachable where the time ends, ServerError where the server answers with an error,
-    and ServerRefused or a ContractError where its values break the contract.
+    ServerUnreachable where the time ends, AccessRefused where the two do not accept each other,
+    ServerError where the server answers with an error, and ServerRefused or a ContractError where
+    its values break the contract. BadAccess says which file of `access` is unusable.
     """
 
     def __init__(
-        self, url: str, *, deadline_s: float = DEADLINE_S, retry_for_s: float = RETRY_FOR_S
+        self,
+        url: str,
+        *,
+        access: ServerAccess = OPEN,
+        deadline_s: float = DEADLINE_S,
+        retry_for_s: float = RETRY_FOR_S,
     ) -> None:
         if not deadline_s > 0:
             raise ValueError(f"deadline_s must be above 0, not {deadline_s}")
+        refuse_bare_token(url, access)
         self.url = url
+        self._access = access
+        self._let_in = False
         self._deadline_s = deadline_s
         self._retry = Retry(retry_for_s)
-        self._client = _client(url)
+        self._client = _client(url, access)
 
     def __enter__(self) -> TritonTransport:
         return self
@@ -163,7 +175,9 @@ class TritonTransport:
 
         def once() -> _T:
             with self._told():
-                return call(client_timeout=self._deadline_s)
+                answer = call(client_timeout=self._deadline_s, headers=self._access.headers)
+            self._let_in = True
+            return answer
 
         return self._retry.answer(once, who=self.url, for_s=for_s)
 
@@ -176,7 +190,11 @@ class TritonTransport:
             yield
         except InferenceServerException as error:
             status, message = error.status(), " ".join(str(error.message()).split())
-            if status in _SAFE_TO_REPEAT and _CLOSED_TO_US not in message:
+            if _CLOSED_TO_US in message or status in _NOT_ALLOWED:
+                told = _closed(self.url, self._access, _shortened(message))
+                raise AccessRefused(told) from error
+            if status in _SAFE_TO_REPEAT:
+                self._refuse_strangers(error)
                 raise NoAnswer(_shortened(message)) from error
             raise ServerError(
                 f"The server at {self.url} refused the request: {_shortened(message)}"
@@ -187,21 +205,29 @@ class TritonTransport:
                 raise
             raise NoAnswer("the connection was closed") from error
 
+    def _refuse_strangers(self, error: Exception) -> None:
+        """Say at once where the two will never speak; who was let in before is not asked again."""
+        if not self._let_in and (failure := tls_failure(self.url, self._access)) is not None:
+            raise AccessRefused(failure) from error
 
-def _client(url: str) -> InferenceServerClient:
+
+def _client(url: str, access: ServerAccess) -> InferenceServerClient:
     from tritonclient.grpc import InferenceServerClient
 
-    options: list[tuple[str, int]] = [
-        ("grpc.max_send_message_length", -1),
-        ("grpc.max_receive_message_length", -1),
-        # A server that was started again is found within a second, not within two minutes.
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 1000),
-    ]
-    if url.startswith(_LOOPBACK):
-        # A proxy set for the web must not be asked for a server on this machine.
-        options.append(("grpc.enable_http_proxy", 0))
-    return InferenceServerClient(url, channel_args=options)
+    return InferenceServerClient(
+        url, creds=channel_credentials(access), channel_args=channel_options(url, access)
+    )
+
+
+def _closed(url: str, access: ServerAccess, message: str) -> str:
+    """What to do about a server that wants another token; `message` is its own word."""
+    if access.token is None:
+        advice = f"set {TOKEN_VARIABLE} or give --token-file"
+    elif access.token_header not in message:
+        advice = f"the token was sent as '{access.token_header}', so change --token-header"
+    else:
+        advice = "the token that was sent is not the right one"
+    return f"The server at {url} is there, but closed to this client: {advice} ({message})."
 
 
 def _shortened(message: str, longest: int = 400) -> str:
