@@ -5,6 +5,7 @@ Without an address the embedded server runs for the length of the `with` block.
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from ichclient.access import OPEN, ServerAccess
 from ichclient.errors import ServerUnreachable
 from ichclient.golden import GOLDEN_FILE, Golden, golden_from_file, refuse_untrue_server
+from ichclient.pool import ServerPool
 from ichclient.process import running_server
 from ichclient.repository import default_repository, verified_repository
 from ichclient.serverlog import new_log_path
@@ -32,7 +34,8 @@ _EMBEDDED_RETRY_FOR_S = 2.0
 class ServerOptions:
     """Which server judges: that at `url`, or without one an embedded server on `repository`.
 
-    `access` says how to show oneself to the server at `url`.
+    `url` may name several servers, "HOST:PORT,HOST:PORT", which judge in turn; `access` says how
+    to show oneself to them.
     `golden` names the file that proves it; None takes the repository's own. `log_path` and
     `grpc_port` matter to the embedded server alone.
     """
@@ -44,6 +47,11 @@ class ServerOptions:
     log_path: Path | None = None
     grpc_port: int | None = None
     access: ServerAccess = OPEN
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Every address of `url`; none for an embedded server."""
+        return () if self.url is None else tuple(self.url.split(","))
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class ProvenServer:
 
     def prove_again(self) -> None:
         """Prove it once more: after an interruption another server may answer."""
-        refuse_untrue_server(self.transport, self.golden)
+        _prove(self.transport, self.golden)
 
 
 @contextmanager
@@ -80,12 +88,7 @@ def proven_server(
     started = time.monotonic()
     if options.url is not None:
         golden = golden_from_file(_golden_path(options, options.repository))
-        with TritonTransport(
-            options.url,
-            access=options.access,
-            deadline_s=options.timeout_s,
-            retry_for_s=RETRY_FOR_S,
-        ) as transport:
+        with _transport_elsewhere(options, golden) as transport:
             yield _proven(options.url, None, None, transport, golden, started, options.repository)
         return
     repository = verified_repository(options.repository)
@@ -107,6 +110,23 @@ def proven_server(
         yield _proven(server.url, server.pid, log_path, transport, golden, started, repository)
 
 
+def _transport_elsewhere(options: ServerOptions, golden: Golden) -> TritonTransport | ServerPool:
+    """The one server at `url`, or all of them."""
+    urls, times = options.urls, {"deadline_s": options.timeout_s, "retry_for_s": RETRY_FOR_S}
+    if len(urls) == 1:
+        return TritonTransport(urls[0], access=options.access, **times)
+    prove = functools.partial(refuse_untrue_server, golden=golden)
+    return ServerPool(urls, prove, access=options.access, **times)
+
+
+def _prove(transport: Transport, golden: Golden) -> None:
+    """Of several servers, each has to prove itself."""
+    if isinstance(transport, ServerPool):
+        transport.prove()
+    else:
+        refuse_untrue_server(transport, golden)
+
+
 def _proven(
     url: str,
     pid: int | None,
@@ -117,7 +137,7 @@ def _proven(
     repository: Path | None,
 ) -> ProvenServer:
     ready = time.monotonic()
-    refuse_untrue_server(transport, golden)
+    _prove(transport, golden)
     timings = {"server_ready_s": ready - started, "golden_proof_s": time.monotonic() - ready}
     return ProvenServer(url, pid, log_path, transport, golden, timings, repository)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ichclient import embedded
@@ -40,8 +40,7 @@ def checks_of_this_machine(options: ServerOptions) -> tuple[Check, ...]:
         precision_check(Path("/proc/cpuinfo")),
         *_codec_checks(),
     ]
-    if options.url is not None:
-        checks.append(_server_check(options))
+    checks += [_server_check(replace(options, url=url)) for url in options.urls]
     return tuple(checks)
 
 

@@ -12,6 +12,7 @@
         +-- PartialResult             5   a study ended before all its slices were judged
         +-- ServerError               6   a server answered, but not with a result
         |   +-- ServerUnreachable     6   nobody answers at the address
+        |   +-- ServerBusy            6   the server's queues are full, and stayed so
         |   +-- ServerRefused         8   the server gave altered or contract-breaking values
         |   +-- AccessRefused        13   client and server do not accept each other
         +-- CannotWrite               7   the output folder cannot be written
@@ -89,6 +90,10 @@ class ServerError(IchClientError):
 
 class ServerUnreachable(ServerError):
     """Nobody answers at the address, or the answer did not come in time."""
+
+
+class ServerBusy(ServerError):
+    """The server is well, but turned the request away for as long as it was repeated."""
 
 
 class ServerRefused(ServerError):

@@ -77,8 +77,11 @@ def golden_from_file(path: Path) -> Golden:
         ) from error
 
 
-def refuse_untrue_server(transport: Transport, golden: Golden) -> None:
-    """Send the golden slices; raises ServerRefused where the answers differ from the record."""
+def refuse_untrue_server(transport: Transport, golden: Golden) -> str:
+    """Send the golden slices; gives the provenance that all answers carry.
+
+    Raises ServerRefused where the answers differ from the record.
+    """
     facts = transport.metadata()
     grid = facts.grid
     if golden.hu.shape[1:] != (grid.slices_per_item, grid.rows, grid.columns):
@@ -103,6 +106,7 @@ def refuse_untrue_server(transport: Transport, golden: Golden) -> None:
         golden.lesion_mm2,
         golden.tolerance_lesion_mm2,
     )
+    return chunks[0].provenance[0]
 
 
 def spec_key(provenance: str) -> str:

@@ -17,11 +17,18 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _FILE = click.Path(path_type=Path)
 
 
-def _address(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    host, _colon, port = (value or "").rpartition(":")
-    if value is not None and (not host or "/" in value or not port.isdigit()):
-        raise click.BadParameter("give HOST:PORT of a gRPC endpoint, for example 10.0.0.5:8001.")
-    return value
+def _addresses(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> str | None:
+    """All addresses joined by commas, however they were given; None where there is none."""
+    addresses = [address for value in values for address in value.split(",")]
+    for address in addresses:
+        host, _colon, port = address.rpartition(":")
+        if not host or "/" in address or not port.isdigit():
+            raise click.BadParameter(
+                "give HOST:PORT of a gRPC endpoint, for example 10.0.0.5:8001."
+            )
+    if len(set(addresses)) < len(addresses):
+        raise click.BadParameter("one address is given twice.")
+    return ",".join(addresses) or None
 
 
 def server_options(command: _F) -> _F:
@@ -72,8 +79,9 @@ def server_options(command: _F) -> _F:
                      help="Golden slices that prove the server, instead of the repository's."),
         click.option("--repository", type=_FILE, metavar="DIR",
                      help="Model repository, instead of the one that comes with ichclient."),
-        click.option("--url", callback=_address, metavar="HOST:PORT",
-                     help="Use the Triton server there (gRPC) instead of an embedded one."),
+        click.option("--url", callback=_addresses, multiple=True, metavar="HOST:PORT",
+                     help="Use the Triton server there (gRPC) instead of an embedded one; several "
+                          "with one bundle judge in turn (repeat it, or a list with commas)."),
     ):  # fmt: skip
         run = option(run)
     return run  # type: ignore[return-value]

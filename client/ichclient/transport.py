@@ -24,7 +24,7 @@ from ichclient.answers import (
 from ichclient.channel import channel_credentials, channel_options
 from ichclient.errors import AccessRefused, ServerError
 from ichclient.handshake import tls_failure
-from ichclient.retry import NoAnswer, Retry
+from ichclient.retry import NoAnswer, Retry, Shed
 from ichcore import SliceScores, StudyScore
 from ichcore.wire import (
     ENSEMBLE_MODEL,
@@ -52,6 +52,10 @@ _SAFE_TO_REPEAT = {
 }
 # Triton says UNAVAILABLE of a protocol that its operator closed; trying again will not open it.
 _CLOSED_TO_US = "is restricted"
+# Triton's word for a queue that has a bound and reached it.
+_FULL = "exceeds maximum queue size"
+# gRPC has one status for a server without room and for a message that will never fit.
+_TOO_LARGE = "larger than max"
 _NOT_ALLOWED = {"StatusCode.UNAUTHENTICATED", "StatusCode.PERMISSION_DENIED"}
 
 
@@ -79,10 +83,11 @@ class Transport(Protocol):
 class TritonTransport:
     """A Triton server behind gRPC; close it, or use it in a `with` block.
 
-    Every call has a deadline, and is repeated for `retry_for_s` where nobody answered. Raises
-    ServerUnreachable where the time ends, AccessRefused where the two do not accept each other,
-    ServerError where the server answers with an error, and ServerRefused or a ContractError where
-    its values break the contract. BadAccess says which file of `access` is unusable.
+    Every call has a deadline, and is repeated for `retry_for_s` where nobody answered or the
+    server was full. Raises ServerUnreachable or ServerBusy where the time ends, AccessRefused
+    where the two do not accept each other, ServerError where the server answers with an error,
+    and ServerRefused or a ContractError where its values break the contract. BadAccess says which
+    file of `access` is unusable.
     """
 
     def __init__(
@@ -193,6 +198,8 @@ class TritonTransport:
             if _CLOSED_TO_US in message or status in _NOT_ALLOWED:
                 told = _closed(self.url, self._access, _shortened(message))
                 raise AccessRefused(told) from error
+            if _is_full(status, message):
+                raise Shed(_shortened(message)) from error
             if status in _SAFE_TO_REPEAT:
                 self._refuse_strangers(error)
                 raise NoAnswer(_shortened(message)) from error
@@ -217,6 +224,11 @@ def _client(url: str, access: ServerAccess) -> InferenceServerClient:
     return InferenceServerClient(
         url, creds=channel_credentials(access), channel_args=channel_options(url, access)
     )
+
+
+def _is_full(status: str, message: str) -> bool:
+    exhausted = status == "StatusCode.RESOURCE_EXHAUSTED" and _TOO_LARGE not in message
+    return exhausted or _FULL in message.lower()
 
 
 def _closed(url: str, access: ServerAccess, message: str) -> str:

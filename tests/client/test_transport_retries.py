@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
-from ichclient.errors import ServerError, ServerUnreachable
+from ichclient.errors import ServerBusy, ServerError, ServerUnreachable
 from ichclient.retry import NoAnswer, Retry
 from ichclient.transport import TritonTransport
 
@@ -73,6 +73,28 @@ def test_no_answer_is_asked_again_and_then_told_with_the_address(
 @pytest.mark.parametrize(
     ("code", "details"),
     [
+        (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size"),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "too many requests"),
+    ],
+)
+def test_a_full_server_is_asked_again_and_is_not_an_absent_one(
+    answering: Callable[..., tuple[str, Answers]], code: grpc.StatusCode, details: str
+) -> None:
+    url, handler = answering(code, details)
+    with (
+        TritonTransport(url, deadline_s=1, retry_for_s=0.4) as transport,
+        pytest.raises(ServerBusy, match=f"{url} was full.*{details}"),
+    ):
+        transport.metadata()
+    assert handler.calls >= 2
+    assert transport.interruptions == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "details"),
+    [
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "Received message larger than max"),
+        (grpc.StatusCode.UNAUTHENTICATED, "no token"),
         (grpc.StatusCode.UNAVAILABLE, "This protocol is restricted, expecting header 'key'"),
         (grpc.StatusCode.INVALID_ARGUMENT, "unexpected shape for input 'HU'"),
         (grpc.StatusCode.NOT_FOUND, "unknown model"),
