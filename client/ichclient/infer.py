@@ -303,7 +303,7 @@ def _interruption_warning(interrupted: int) -> tuple[Warning_, ...]:
     if not interrupted:
         return ()
     text = (
-        f"The server did not answer {interrupted} time(s) and was asked again; it proved its "
-        "golden slices once more afterwards."
+        f"A server did not answer {interrupted} time(s), and the question was sent again; who "
+        "answers now proved the golden slices once more afterwards."
     )
     return (Warning_("server_interrupted", text),)

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +18,10 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from ichclient.cli import main
+from ichclient.connect import ServerOptions
 from ichclient.errors import ServerBusy, ServerRefused, ServerUnreachable
 from ichclient.golden import Golden, refuse_untrue_server
+from ichclient.infer import result_from_path
 from ichclient.pool import ServerPool
 from ichclient.process import RunningServer, running_server
 from ichclient.transport import TritonTransport
@@ -67,6 +69,27 @@ def test_a_server_killed_under_load_costs_no_slice_and_judges_again_when_it_is_b
         finally:
             os.kill(served.pid, signal.SIGCONT)
         assert all(len(answer.result(60).score) == 1 for answer in answers)
+
+
+def test_a_study_survives_the_end_of_a_server_with_the_same_score(
+    served: RunningServer, bundle: Path, checkout: Path, tmp_path: Path
+) -> None:
+    study = checkout / "examples" / "phantom-sdh"
+    alone = result_from_path(study, ServerOptions(url=served.url))
+    with running_server(
+        bundle, log_path=tmp_path / "log", models=MODELS, stop_deadline_s=0
+    ) as other:
+
+        def killing(stage: str, *_: int) -> None:
+            if stage == "slices":
+                with suppress(ProcessLookupError):
+                    os.kill(other.pid, signal.SIGKILL)
+
+        options = ServerOptions(url=f"{served.url},{other.url}")
+        result = result_from_path(study, options, progress=killing)
+    assert "server_interrupted" in {warning.code for warning in result.warnings}
+    assert [one.score for one in result.slices] == [one.score for one in alone.slices]
+    assert result.study_score == alone.study_score
 
 
 @pytest.fixture
