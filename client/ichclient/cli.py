@@ -157,3 +157,27 @@ def series(study: Path, as_json: bool) -> None:
         click.echo(json.dumps([asdict(item) for item in considered], indent=2, allow_nan=False))
     else:
         print_candidates(console(stderr=False), considered)
+
+
+@main.command("server-command")
+@click.option("--version", "version_text", default="2.71", show_default=True, metavar="X.Y",
+              help="Version of Triton that will run it.")  # fmt: skip
+@click.option("--model-repository", metavar="DIR", help="Where the server finds the repository.")
+@click.option("--model-config-name", metavar="NAME",
+              help="configs/NAME.pbtxt of each model: onnxruntime for the processor.")  # fmt: skip
+@click.option("--address", metavar="IP", help="Where it listens: 0.0.0.0 if not given.")
+@click.option("--tls-cert", metavar="FILE", help="Certificate of the server, as it sees it.")
+@click.option("--tls-key", metavar="FILE", help="Key of that certificate.")
+@click.option("--client-ca", metavar="FILE", help="Authority of the clients' certificates.")
+@click.option("--no-tls", is_flag=True, help="gRPC in the clear, behind a proxy that ends TLS.")
+@click.option("--otlp-url", metavar="URL", help="Send traces there (OTLP over HTTP).")
+@click.option("--flag", "more", multiple=True, metavar="NAME=VALUE", help="One more flag.")
+@_json_option
+@told
+def server_command(version_text: str, as_json: bool, **given: Any) -> None:
+    """Print the hardened command line of a Triton server, for a container or a host of your own."""
+    from ichclient.container_command import command_as_asked, exec_text, shell_text
+    from ichclient.flags import version_from_text
+
+    command = command_as_asked(version_from_text(version_text), **given)
+    click.echo(exec_text(command) if as_json else shell_text(command))
