@@ -59,7 +59,11 @@ FOREIGN = {
         "export/ichexport/merging.py",
     ],
     "highdicom": ["training/ichtrain/data/masks.py"],
-    "grpc": ["client/ichclient/readiness.py", "client/ichclient/transport.py"],
+    "grpc": [
+        "client/ichclient/probe.py",
+        "client/ichclient/readiness.py",
+        "client/ichclient/transport.py",
+    ],
     "lightning_fabric": ["training/ichtrain/fit/checkpoint.py"],
     "nibabel": ["training/ichtrain/data/masks.py", "training/ichtrain/phantom/atlas.py"],
     "matplotlib": [
