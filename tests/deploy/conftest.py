@@ -84,7 +84,7 @@ def _openssl(*arguments: str) -> None:
     subprocess.run(["openssl", *arguments], check=True, capture_output=True)
 
 
-def free_port() -> int:
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
@@ -95,13 +95,13 @@ def serving(settings: ServerSettings, folder: Path) -> Iterator[Server]:
     """Run the real binary on the flags of `settings`, until its log says that it listens."""
     files = embedded_files()
     workspace, log_path = folder / "workspace", folder / "triton.log"
-    shm_prefix = f"ich-deploy-{os.getpid()}-{free_port()}-"
+    shm_prefix = f"ich-deploy-{os.getpid()}-{_free_port()}-"
     write_workspace(files, workspace)
     settings = replace(
         settings,
         address=LOOPBACK,
-        grpc_port=free_port(),
-        metrics_port=free_port(),
+        grpc_port=_free_port(),
+        metrics_port=_free_port(),
         more=(*settings.more, *embedded_flags(workspace, shm_prefix)),
     )
     command = (str(files.tritonserver), *server_arguments(settings, EMBEDDED))
@@ -185,3 +185,9 @@ def hardened(
     )
     with serving(settings, tmp_path_factory.mktemp("hardened")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """A port that nobody listened on a moment ago."""
+    return _free_port
