@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,7 +17,14 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 
 from ichclient.embedded import embedded_files
-from ichclient.flags import EMBEDDED, LOOPBACK, ServerSettings, Tls, server_arguments
+from ichclient.flags import (
+    EMBEDDED,
+    LOOPBACK,
+    TOKEN_PLACEHOLDER,
+    ServerSettings,
+    Tls,
+    server_arguments,
+)
 from ichclient.supervise import Charge, remove_leftovers
 from ichclient.workspace import embedded_flags, server_environment, write_workspace
 
@@ -91,8 +99,13 @@ def _free_port() -> int:
 
 
 @contextmanager
-def serving(settings: ServerSettings, folder: Path) -> Iterator[Server]:
-    """Run the real binary on the flags of `settings`, until its log says that it listens."""
+def serving(
+    settings: ServerSettings, folder: Path, entry_point: tuple[str, ...] = ()
+) -> Iterator[Server]:
+    """Run the real binary on the flags of `settings`, until its log says that it listens.
+
+    `entry_point` comes before the command, as in the image, and becomes the server.
+    """
     files = embedded_files()
     workspace, log_path = folder / "workspace", folder / "triton.log"
     shm_prefix = f"ich-deploy-{os.getpid()}-{_free_port()}-"
@@ -105,13 +118,16 @@ def serving(settings: ServerSettings, folder: Path) -> Iterator[Server]:
         more=(*settings.more, *embedded_flags(workspace, shm_prefix)),
     )
     command = (str(files.tritonserver), *server_arguments(settings, EMBEDDED))
+    # The server's stubs ignore PYTHONPATH; the entry point is found by it.
+    environment = server_environment(files, workspace, os.environ)
+    environment |= {"PYTHONPATH": os.pathsep.join(sys.path), "ICH_ADMIN_TOKEN": TOKEN}
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            command,
+            (*entry_point, *command),
             stdout=log,
             stderr=log,
             cwd=workspace,
-            env=server_environment(files, workspace, os.environ),
+            env=environment,
             process_group=0,
         )
     url = f"{LOOPBACK}:{settings.grpc_port}"
@@ -167,14 +183,14 @@ def client_of() -> Callable[[str, Path | None], InferenceServerClient]:
 def hardened(
     bundle: Path, certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    """The bundle behind mutual TLS, with a token and metrics."""
+    """The bundle behind mutual TLS, with a token and metrics, started as the image starts it."""
     tls = certificates.server
     settings = ServerSettings(
         model_repository=str(bundle),
         model_config_name="cpu",
         models=("ich_ensemble", "ich_study"),
         tls=Tls(str(tls / "tls.crt"), str(tls / "tls.key"), str(tls / "ca.crt")),
-        admin_token=TOKEN,
+        admin_token=TOKEN_PLACEHOLDER,  # the entry point puts the token in
         more=(
             ("metrics-config", "summary_latencies=true"),
             ("log-format", "ISO8601"),
@@ -183,7 +199,8 @@ def hardened(
             ("grpc-max-connection-age-grace", "60000"),
         ),
     )
-    with serving(settings, tmp_path_factory.mktemp("hardened")) as running:
+    entry_point = (sys.executable, "-m", "ichclient.container")
+    with serving(settings, tmp_path_factory.mktemp("hardened"), entry_point) as running:
         yield running
 
 
