@@ -76,7 +76,10 @@ RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
     python3 -m pip install --no-cache-dir --break-system-packages \
       "$(echo /wheel/*.whl)[export]" "tensorrt==${TENSORRT_VERSION:-${TRT_VERSION%%+*}}"
 COPY --chmod=0555 docker/build-engines.sh /opt/ich/build-engines.sh
+# A new volume takes content and owner from here: empty, and of whoever builds.
+RUN rm -rf /models && install --directory --owner=1000 --group=1000 /models /cache
 USER 1000:1000
+ENV HOME=/tmp
 HEALTHCHECK NONE
 ENTRYPOINT ["/bin/sh", "/opt/ich/build-engines.sh"]
 CMD ["/models", "/cache"]

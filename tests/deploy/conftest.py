@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -52,6 +53,7 @@ class Server:
     metrics_url: str
     process: subprocess.Popen[bytes]
     log_path: Path
+    settings: ServerSettings
 
 
 @pytest.fixture(scope="session")
@@ -133,7 +135,9 @@ def serving(
     url = f"{LOOPBACK}:{settings.grpc_port}"
     try:
         wait_until(lambda: "Started Metrics Service" in log_path.read_text(), process, log_path)
-        yield Server(url, f"http://{LOOPBACK}:{settings.metrics_port}/metrics", process, log_path)
+        yield Server(
+            url, f"http://{LOOPBACK}:{settings.metrics_port}/metrics", process, log_path, settings
+        )
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -184,7 +188,8 @@ def hardened(
     bundle: Path, certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """The bundle behind mutual TLS, with a token and metrics, started as the image starts it."""
-    tls = certificates.server
+    tls = tmp_path_factory.mktemp("tls") / "tls"
+    shutil.copytree(certificates.server, tls)
     settings = ServerSettings(
         model_repository=str(bundle),
         model_config_name="cpu",

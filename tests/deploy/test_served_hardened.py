@@ -139,3 +139,13 @@ def test_a_probe_without_its_files_names_them(hardened: Any, tmp_path: Path) -> 
     told = subprocess.run(command, check=False, capture_output=True, text=True)
     assert told.returncode == 1
     assert "ca.crt cannot be read" in told.stderr
+
+
+def test_certificates_are_read_at_the_start_alone(
+    hardened: Any, certificates: Any, client_of: ClientOf
+) -> None:
+    tls = Path(hardened.settings.tls.certificate).parent
+    for name in ("tls.crt", "tls.key", "ca.crt"):
+        (tls / name).write_text("rotated away\n")
+    with client_of(hardened.url, certificates.client) as client:
+        assert client.is_server_ready(client_timeout=10)
