@@ -16,7 +16,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ichclient.flags import TOKEN_PLACEHOLDER, FlagRefused, refuse_bad_token
+from ichclient.errors import FlagRefused
+from ichclient.flags import TOKEN_PLACEHOLDER, refuse_bad_token
 from ichclient.repository import verified_by_manifest
 from ichcore.errors import IchError
 

@@ -6,12 +6,12 @@ import json
 import shlex
 from dataclasses import replace
 
+from ichclient.errors import FlagRefused
 from ichclient.flags import (
     CONTAINER,
     SINCE,
     TOKEN_PLACEHOLDER,
     WITHOUT_VALUE,
-    FlagRefused,
     ServerSettings,
     Tls,
     Version,

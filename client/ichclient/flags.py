@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ichclient.errors import IchClientError
+from ichclient.errors import FlagRefused
 
 
 class Version(NamedTuple):
@@ -70,12 +70,6 @@ SINCE = {
 """Flag -> the first known version that has it; flags that no target here needs are left out."""
 
 WITHOUT_VALUE = frozenset({"disable-auto-complete-config"})
-
-
-class FlagRefused(IchClientError):
-    """A command line that this version of Triton does not have, or that would be unsafe."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from ichclient.cli import main
 from ichclient.container_command import CONTAINER_SETTINGS, container_command
 from ichclient.embedded import embedded_files
+from ichclient.errors import FlagRefused
 from ichclient.flags import (
     CLOSED_TO_CLIENTS,
     CONTAINER,
@@ -21,7 +22,6 @@ from ichclient.flags import (
     LOOPBACK,
     OPEN_TO_CLIENTS,
     SINCE,
-    FlagRefused,
     ServerSettings,
     Version,
     server_arguments,

@@ -12,8 +12,8 @@ import pytest
 
 from ichclient.container import command_to_run
 from ichclient.container_command import container_command
-from ichclient.errors import RepositoryError
-from ichclient.flags import TOKEN_PLACEHOLDER, FlagRefused
+from ichclient.errors import FlagRefused, RepositoryError
+from ichclient.flags import TOKEN_PLACEHOLDER
 from ichclient.repository import pinned_sha256
 
 
