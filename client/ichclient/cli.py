@@ -170,6 +170,7 @@ def series(study: Path, as_json: bool) -> None:
 @click.option("--tls-key", metavar="FILE", help="Key of that certificate.")
 @click.option("--client-ca", metavar="FILE", help="Authority of the clients' certificates.")
 @click.option("--no-tls", is_flag=True, help="gRPC in the clear, behind a proxy that ends TLS.")
+@click.option("--client-token", is_flag=True, help="Ask clients for the token ICH_CLIENT_TOKEN.")
 @click.option("--otlp-url", metavar="URL", help="Send traces there (OTLP over HTTP).")
 @click.option("--flag", "more", multiple=True, metavar="NAME=VALUE", help="One more flag.")
 @_json_option

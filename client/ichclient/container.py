@@ -5,7 +5,8 @@
 Every file of the repository is held against its manifest, and the manifest against the digest in
 ICH_MANIFEST_SHA256 where that is set. The token in ICH_ADMIN_TOKEN takes the place that the
 command line keeps for it; without one a random token is taken, and what it opens stays closed to
-everybody. Then this process becomes Triton, so that SIGTERM reaches it.
+everybody. ICH_CLIENT_TOKEN has to be set where the command line asks clients for one. Then this
+process becomes Triton, so that SIGTERM reaches it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ichclient.errors import FlagRefused
-from ichclient.flags import TOKEN_PLACEHOLDER, refuse_bad_token
+from ichclient.flags import CLIENT_TOKEN_PLACEHOLDER, TOKEN_PLACEHOLDER, refuse_bad_token
 from ichclient.repository import verified_by_manifest
 from ichcore.errors import IchError
 
@@ -34,9 +35,19 @@ def command_to_run(command: Sequence[str], environment: Mapping[str, str]) -> tu
     if len(folders) != 1:
         raise FlagRefused(f"One {_REPOSITORY}DIR is needed, and {len(folders)} were given.")
     verified_by_manifest(Path(folders[0]), environment.get("ICH_MANIFEST_SHA256") or None)
-    token = environment.get("ICH_ADMIN_TOKEN") or secrets.token_urlsafe(32)
-    refuse_bad_token(token)
-    return tuple(part.replace(TOKEN_PLACEHOLDER, token) for part in command)
+    tokens = {
+        TOKEN_PLACEHOLDER: environment.get("ICH_ADMIN_TOKEN") or secrets.token_urlsafe(32),
+        CLIENT_TOKEN_PLACEHOLDER: environment.get("ICH_CLIENT_TOKEN", ""),
+    }
+    return tuple(_with_tokens(part, tokens) for part in command)
+
+
+def _with_tokens(part: str, tokens: Mapping[str, str]) -> str:
+    for placeholder, token in tokens.items():
+        if placeholder in part:
+            refuse_bad_token(token)
+            part = part.replace(placeholder, token)
+    return part
 
 
 def main() -> None:

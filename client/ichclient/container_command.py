@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ichclient.errors import FlagRefused
 from ichclient.flags import (
+    CLIENT_TOKEN_PLACEHOLDER,
     CONTAINER,
     SINCE,
     TOKEN_PLACEHOLDER,
@@ -68,6 +69,7 @@ def command_as_asked(
     tls_key: str | None = None,
     client_ca: str | None = None,
     no_tls: bool = False,
+    client_token: bool = False,
     otlp_url: str | None = None,
     more: tuple[str, ...] = (),
 ) -> tuple[str, ...]:
@@ -87,6 +89,7 @@ def command_as_asked(
                 model_config_name=model_config_name,
                 address=address or usual.address,
                 tls=_tls_as_asked(tls_cert, tls_key, client_ca, no_tls),
+                client_token=CLIENT_TOKEN_PLACEHOLDER if client_token else None,
                 otlp_url=otlp_url,
                 more=(*kept, *map(_name_and_value, more)),
             ),
@@ -98,7 +101,7 @@ def command_as_asked(
 def shell_text(command: tuple[str, ...]) -> str:
     """One argument a line, to be pasted into a shell, which puts the token in."""
     return " \\\n  ".join(
-        f'"{part}"' if TOKEN_PLACEHOLDER in part else shlex.quote(part) for part in command
+        f'"{part}"' if "=${ICH_" in part else shlex.quote(part) for part in command
     )
 
 

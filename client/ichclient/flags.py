@@ -37,10 +37,13 @@ LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"
 
 TOKEN_PLACEHOLDER = "${ICH_ADMIN_TOKEN}"
-"""Stands for the token in every published command line; `ichclient.container` puts it in."""
+CLIENT_TOKEN_PLACEHOLDER = "${ICH_CLIENT_TOKEN}"
+"""These stand for tokens in published command lines; `ichclient.container` puts them in."""
 
 OPEN_TO_CLIENTS = ("health", "metadata", "inference", "model-config")
 """What judging a study needs. A config carries grid, members and operating points, no secret."""
+OPEN_TO_TOKENS = ("metadata", "inference", "model-config")
+"""What a client's token opens, where one is asked for; health stays open for probes."""
 CLOSED_TO_CLIENTS = ("shared-memory", "model-repository", "statistics", "trace", "logging")
 """What needs the token; together these are all protocols that Triton can restrict."""
 
@@ -97,6 +100,8 @@ class ServerSettings:
     tls: Tls | None = None
     admin_token: str | None = None
     """Value of the header that opens `CLOSED_TO_CLIENTS`; None leaves them open."""
+    client_token: str | None = None
+    """Value of the header that opens `OPEN_TO_TOKENS`; None leaves them open."""
     exit_timeout_s: int = 5
     """How long requests under way are waited for after SIGTERM."""
     otlp_url: str | None = None
@@ -198,29 +203,33 @@ def _grpc(settings: ServerSettings) -> list[tuple[str, str]]:
                 ("grpc-use-ssl-mutual", "true"),
                 ("grpc-root-cert", settings.tls.client_ca),
             ]
-    if settings.admin_token is not None:
-        flags.append(("grpc-restricted-protocol", _restriction(settings.admin_token)))
-    return flags
+    return flags + [("grpc-restricted-protocol", text) for text in _restrictions(settings)]
 
 
-def _restriction(token: str) -> str:
-    """A gRPC client sends the token as `triton-grpc-protocol-admin`, an HTTP client as `admin`."""
-    if token != TOKEN_PLACEHOLDER:
-        refuse_bad_token(token)
-    return f"{','.join(CLOSED_TO_CLIENTS)}:admin={token}"
+def _restrictions(settings: ServerSettings) -> list[str]:
+    """A gRPC client sends a token as `triton-grpc-protocol-admin`, an HTTP client as `admin`."""
+    texts = []
+    for protocols, key, token in (
+        (CLOSED_TO_CLIENTS, "admin", settings.admin_token),
+        (OPEN_TO_TOKENS, "client", settings.client_token),
+    ):
+        if token is None:
+            continue
+        if token not in (TOKEN_PLACEHOLDER, CLIENT_TOKEN_PLACEHOLDER):
+            refuse_bad_token(token)
+        texts.append(f"{','.join(protocols)}:{key}={token}")
+    return texts
 
 
 def _http(settings: ServerSettings) -> list[tuple[str, str]]:
     if settings.http_port is None:
         return [("allow-http", "false")]
-    flags = [
+    return [
         ("allow-http", "true"),
         ("http-address", settings.address),
         ("http-port", str(settings.http_port)),
+        *(("http-restricted-api", text) for text in _restrictions(settings)),
     ]
-    if settings.admin_token is not None:
-        flags.append(("http-restricted-api", _restriction(settings.admin_token)))
-    return flags
 
 
 def _metrics(settings: ServerSettings) -> list[tuple[str, str]]:

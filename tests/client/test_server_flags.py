@@ -21,6 +21,7 @@ from ichclient.flags import (
     EMBEDDED,
     LOOPBACK,
     OPEN_TO_CLIENTS,
+    OPEN_TO_TOKENS,
     SINCE,
     ServerSettings,
     Version,
@@ -113,6 +114,12 @@ def test_a_version_without_known_flags_is_refused() -> None:
 def test_a_token_that_would_break_the_flag_is_refused(token: str) -> None:
     with pytest.raises(FlagRefused, match="A token is not empty"):
         server_arguments(replace(LOCAL, admin_token=token), EMBEDDED)
+
+
+def test_a_token_for_clients_is_asked_for_where_that_is_wanted() -> None:
+    told = CliRunner().invoke(main, ["server-command", "--client-token", "--no-tls"])
+    assert "metadata,inference,model-config:client=${ICH_CLIENT_TOKEN}" in told.output
+    assert {*OPEN_TO_TOKENS, "health"} == set(OPEN_TO_CLIENTS)
 
 
 def test_traces_go_where_they_are_asked_to() -> None:

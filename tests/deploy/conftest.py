@@ -213,3 +213,34 @@ def hardened(
 def free_port() -> Callable[[], int]:
     """A port that nobody listened on a moment ago."""
     return _free_port
+
+
+CONFIG = """
+name: "same"
+backend: "python"
+input [{ name: "X" data_type: TYPE_FP32 dims: [1] }]
+output [{ name: "X" data_type: TYPE_FP32 dims: [1] }]
+instance_group [{ count: 1 kind: KIND_CPU }]
+"""
+MODEL = """
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [self._response(request) for request in requests]
+
+    def _response(self, request):
+        x = pb_utils.get_input_tensor_by_name(request, "X").as_numpy()
+        return pb_utils.InferenceResponse([pb_utils.Tensor("X", x)])
+"""
+
+
+@pytest.fixture
+def tiny_repository(tmp_path: Path) -> Path:
+    """One Python model, `same`, that answers X with X."""
+    version = tmp_path / "repository" / "same" / "1"
+    version.mkdir(parents=True)
+    (version.parent / "config.pbtxt").write_text(CONFIG)
+    (version / "model.py").write_text(MODEL)
+    return tmp_path / "repository"

@@ -13,7 +13,7 @@ import pytest
 from ichclient.container import command_to_run
 from ichclient.container_command import container_command
 from ichclient.errors import FlagRefused, RepositoryError
-from ichclient.flags import TOKEN_PLACEHOLDER
+from ichclient.flags import CLIENT_TOKEN_PLACEHOLDER, TOKEN_PLACEHOLDER
 from ichclient.repository import pinned_sha256
 
 
@@ -69,7 +69,14 @@ def test_a_command_without_a_repository_or_with_a_bad_token_is_refused(bundle: P
     with pytest.raises(FlagRefused, match="and 0 were given"):
         command_to_run(["tritonserver"], {})
     with pytest.raises(FlagRefused, match="A token is not empty"):
-        command_to_run([f"--model-repository={bundle}"], {"ICH_ADMIN_TOKEN": "a:b"})
+        command_to_run(container_command(model_repository=str(bundle)), {"ICH_ADMIN_TOKEN": "a:b"})
+
+
+def test_a_token_that_clients_are_asked_for_has_to_be_set(bundle: Path) -> None:
+    command = [f"--model-repository={bundle}", f"--x=client={CLIENT_TOKEN_PLACEHOLDER}"]
+    assert command_to_run(command, {"ICH_CLIENT_TOKEN": "one"})[1] == "--x=client=one"
+    with pytest.raises(FlagRefused, match="A token is not empty"):
+        command_to_run(command, {})
 
 
 def test_a_program_that_is_not_there_is_named(bundle: Path) -> None:

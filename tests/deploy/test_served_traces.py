@@ -17,25 +17,6 @@ from ichclient.flags import ServerSettings
 pytestmark = pytest.mark.triton
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
-CONFIG = """
-name: "same"
-backend: "python"
-input [{ name: "X" data_type: TYPE_FP32 dims: [1] }]
-output [{ name: "X" data_type: TYPE_FP32 dims: [1] }]
-instance_group [{ count: 1 kind: KIND_CPU }]
-"""
-MODEL = """
-import triton_python_backend_utils as pb_utils
-
-
-class TritonPythonModel:
-    def execute(self, requests):
-        return [self._response(request) for request in requests]
-
-    def _response(self, request):
-        x = pb_utils.get_input_tensor_by_name(request, "X").as_numpy()
-        return pb_utils.InferenceResponse([pb_utils.Tensor("X", x)])
-"""
 
 
 @pytest.fixture
@@ -64,16 +45,13 @@ def collector() -> Iterator[tuple[str, list[bytes], threading.Event]]:
 
 def test_a_request_with_a_context_is_traced_and_one_without_is_not(
     collector: tuple[str, list[bytes], threading.Event],
+    tiny_repository: Path,
     tmp_path: Path,
     start_server: Callable[..., Any],
     client_of: Callable[..., InferenceServerClient],
 ) -> None:
     otlp_url, bodies, came = collector
-    version = tmp_path / "repository" / "same" / "1"
-    version.mkdir(parents=True)
-    (version.parent / "config.pbtxt").write_text(CONFIG)
-    (version / "model.py").write_text(MODEL)
-    settings = ServerSettings(str(tmp_path / "repository"), otlp_url=otlp_url)
+    settings = ServerSettings(str(tiny_repository), otlp_url=otlp_url)
     with (
         start_server(settings, tmp_path) as server,
         client_of(server.url, None) as client,
