@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
-.PHONY: demo test check lint types clean
+.PHONY: demo test check lint types deploy-check clean
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
@@ -36,7 +36,15 @@ lint: $(STAMP)-dev
 types: $(STAMP)-dev
 	$(BIN)/mypy
 
+.venv-deploy/.stamp: deploy/requirements.txt
+	$(PYTHON) -m venv .venv-deploy
+	.venv-deploy/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+deploy-check: .venv-deploy/.stamp ## images, compose, Kubernetes, rules and dashboard, each by its own tool
+	.venv-deploy/bin/python deploy/check.py
+
 check: lint types test ## what has to be green before a change lands
 
 clean:
-	rm -rf $(VENV) demo dist build
+	rm -rf $(VENV) .venv-deploy demo dist build

@@ -63,12 +63,13 @@ FOREIGN = {
     "jinja2": ["client/ichclient/report/page.py"],
     "markupsafe": ["client/ichclient/report/page.py"],
     "highdicom": ["client/ichclient/objects/*.py", "training/ichtrain/data/masks.py"],
+    "httpx": ["client/ichclient/sources/dicomweb.py", "client/ichclient/sources/http.py"],
     "grpc": [
         "client/ichclient/channel.py",
+        "client/ichclient/probe.py",
         "client/ichclient/readiness.py",
         "client/ichclient/transport.py",
     ],
-    "httpx": ["client/ichclient/sources/dicomweb.py", "client/ichclient/sources/http.py"],
     "lightning_fabric": ["training/ichtrain/fit/checkpoint.py"],
     "nibabel": ["training/ichtrain/data/masks.py", "training/ichtrain/phantom/atlas.py"],
     "matplotlib": [

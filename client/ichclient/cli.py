@@ -16,6 +16,13 @@ from typing import Any, TypeVar
 import click
 
 from ichclient.server_cli import server_options
+from ichclient.study_cli import (
+    rules_options,
+    series_option,
+    slab_option,
+    source_options,
+    study_argument,
+)
 from ichcore.errors import IchError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -42,82 +49,6 @@ def told(command: _F) -> _F:
     return run  # type: ignore[return-value]
 
 
-def _rules_options(command: _F) -> _F:
-    """Options of every command that judges a study; the command gets them as `book`."""
-
-    @functools.wraps(command)
-    def run(*args: Any, allow: tuple[str, ...], rules: Path | None, **kwargs: Any) -> Any:
-        from ichclient.rules_file import book_from_options
-
-        return command(*args, book=book_from_options(rules, allow), **kwargs)
-
-    for option in (
-        click.option("--allow", multiple=True, metavar="CODE",
-                     help="Let this refusal through with a warning, for example gap; repeatable."),
-        click.option("--rules", type=_DIRECTORY, metavar="FILE",
-                     help="A site's own words, kernels and limits (TOML)."),
-    ):  # fmt: skip
-        run = option(run)
-    return run  # type: ignore[return-value]
-
-
-def _study(_: click.Context, __: click.Parameter, value: str) -> str:
-    from ichclient.sources.address import address_from_text
-
-    try:
-        address_from_text(value)
-    except ValueError as error:
-        raise click.BadParameter(f"{error}.") from error
-    return value
-
-
-_study_argument = click.argument("study", callback=_study)
-
-
-def _source_options(command: _F) -> _F:
-    """Options of every command that reads a study; the command gets them as `source`."""
-
-    @functools.wraps(command)
-    def run(
-        *args: Any, max_files: int, max_mib: int, max_ratio: int, fetch_timeout: float,
-        ca: Path | None, ae_title: str, move_port: int | None, **kwargs: Any,
-    ) -> Any:  # fmt: skip
-        from ichclient.sources import Limits, SourceOptions
-
-        limits = Limits(max_files, max_mib << 20, max_ratio)
-        try:
-            source = SourceOptions(limits, fetch_timeout, ca, ae_title, move_port)
-        except ValueError as error:
-            raise click.UsageError(f"{error}.") from error
-        return command(*args, source=source, **kwargs)
-
-    for option in (
-        click.option("--move-port", type=click.IntRange(1, 65535), metavar="PORT",
-                     help="Have a DIMSE study moved to this port (C-MOVE) instead of C-GET."),
-        click.option("--ae-title", default="ICHCLIENT", metavar="AET", show_default=True,
-                     help="The name by which a DIMSE node knows this client."),
-        click.option("--ca", type=_DIRECTORY, metavar="FILE",
-                     help="Certificates (PEM) to trust, instead of the system's."),
-        click.option("--fetch-timeout", type=click.FloatRange(min=0.1), default=60.0, metavar="S",
-                     show_default=True, help="Seconds that a PACS may be silent."),
-        click.option("--max-ratio", type=click.IntRange(1), default=100, metavar="N",
-                     show_default=True, help="Most bytes unpacked for each byte of an archive."),
-        click.option("--max-mib", type=click.IntRange(1), default=8192, metavar="N",
-                     show_default=True, help="Most MiB that a study may unpack or fetch."),
-        click.option("--max-files", type=click.IntRange(1), default=20000, metavar="N",
-                     show_default=True, help="Most files that a study may unpack or fetch."),
-    ):  # fmt: skip
-        run = option(run)
-    return run  # type: ignore[return-value]
-
-
-_series_option = click.option(
-    "--series", metavar="UID", help="Judge this SeriesInstanceUID, whatever its texts say."
-)
-_slab_option = click.option(
-    "--slab", type=click.FloatRange(min=0.5, max=20), metavar="MM",
-    help="Average thin slices to slabs every MM; a warning says what was done.",
-)  # fmt: skip
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
 
@@ -131,18 +62,18 @@ def main() -> None:
 
 
 @main.command()
-@_study_argument
+@study_argument
 @click.option("--out", type=_DIRECTORY, metavar="DIR",
               help="Write result.json, slices.csv and report.html here.")  # fmt: skip
 @click.option("--dicom", is_flag=True,
               help="Write SR, segmentation and key images into DIR/dicom too.")  # fmt: skip
-@_series_option
-@_slab_option
-@_source_options
+@series_option
+@slab_option
+@source_options
 @_json_option
 @told
 @server_options
-@_rules_options
+@rules_options
 def infer(
     study: str, out: Path | None, dicom: bool, series: str | None, slab: float | None,
     as_json: bool, source: Any, book: Any, server: Any,
@@ -226,11 +157,11 @@ def doctor(as_json: bool, server: Any) -> None:
 
 
 @main.command()
-@_study_argument
-@_source_options
+@study_argument
+@source_options
 @_json_option
 @told
-@_rules_options
+@rules_options
 def series(study: str, source: Any, as_json: bool, book: Any) -> None:
     """List the series in STUDY (as for infer), with why each would be judged or not."""
     from dataclasses import asdict
@@ -247,13 +178,13 @@ def series(study: str, source: Any, as_json: bool, book: Any) -> None:
 
 
 @main.command()
-@_study_argument
-@_series_option
-@_slab_option
-@_source_options
+@study_argument
+@series_option
+@slab_option
+@source_options
 @_json_option
 @told
-@_rules_options
+@rules_options
 def validate(
     study: str, series: str | None, slab: float | None, source: Any, as_json: bool, book: Any
 ) -> None:
@@ -275,3 +206,28 @@ def validate(
     else:
         print_validation(console(stderr=False), validation)
     sys.exit(validation.exit_code)
+
+
+@main.command("server-command")
+@click.option("--version", "version_text", default="2.71", show_default=True, metavar="X.Y",
+              help="Version of Triton that will run it.")  # fmt: skip
+@click.option("--model-repository", metavar="DIR", help="Where the server finds the repository.")
+@click.option("--model-config-name", metavar="NAME",
+              help="configs/NAME.pbtxt of each model: onnxruntime for the processor.")  # fmt: skip
+@click.option("--address", metavar="IP", help="Where it listens: 0.0.0.0 if not given.")
+@click.option("--tls-cert", metavar="FILE", help="Certificate of the server, as it sees it.")
+@click.option("--tls-key", metavar="FILE", help="Key of that certificate.")
+@click.option("--client-ca", metavar="FILE", help="Authority of the clients' certificates.")
+@click.option("--no-tls", is_flag=True, help="gRPC in the clear, behind a proxy that ends TLS.")
+@click.option("--client-token", is_flag=True, help="Ask clients for the token ICH_CLIENT_TOKEN.")
+@click.option("--otlp-url", metavar="URL", help="Send traces there (OTLP over HTTP).")
+@click.option("--flag", "more", multiple=True, metavar="NAME=VALUE", help="One more flag.")
+@_json_option
+@told
+def server_command(version_text: str, as_json: bool, **given: Any) -> None:
+    """Print the hardened command line of a Triton server, for a container or a host of your own."""
+    from ichclient.container_command import command_as_asked, exec_text, shell_text
+    from ichclient.flags import version_from_text
+
+    command = command_as_asked(version_from_text(version_text), **given)
+    click.echo(exec_text(command) if as_json else shell_text(command))

@@ -20,6 +20,7 @@
         +-- EmbeddedServerError       9   the embedded server cannot start here
         |   +-- PortInUse            11   the port that was asked for is taken
         +-- RepositoryError          10   a missing or altered file in the model repository
+        +-- FlagRefused               2   a flag that a version of Triton lacks, or must not have
 
 The numbers are the exit codes of `ichclient`; `docs/contract.md` publishes them.
 """
@@ -134,3 +135,9 @@ class RepositoryError(IchClientError):
     """A file of the model repository is missing or altered."""
 
     exit_code = 10
+
+
+class FlagRefused(IchClientError):
+    """A server's command line that its version of Triton does not have, or that would be unsafe."""
+
+    exit_code = 2

@@ -19,8 +19,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ichclient.embedded import ServerFiles
+from ichclient.flags import EMBEDDED, LOOPBACK, ServerSettings, server_arguments
 
-LOOPBACK = "127.0.0.1"
+__all__ = ["LOOPBACK", "server_command", "server_environment", "write_workspace"]
 
 _SITECUSTOMIZE = """\
 import site
@@ -79,39 +80,28 @@ def server_command(
     http_port: int | None,
     models: tuple[str, ...] | None = None,
 ) -> tuple[str, ...]:
-    """Command line of Triton 2.51: loopback only, and only the services that are needed.
+    """Command line of the embedded Triton: loopback only, and only the services that are needed.
 
     `models` are loaded, with the steps of those that are ensembles; None loads all there are.
     """
-    control = (
-        ("--model-control-mode=none",)
-        if models is None
-        else ("--model-control-mode=explicit", *(f"--load-model={name}" for name in models))
+    settings = ServerSettings(
+        model_repository=str(repository.resolve()),
+        model_config_name=model_config_name,
+        models=models,
+        address=LOOPBACK,
+        grpc_port=grpc_port,
+        http_port=http_port,
+        more=embedded_flags(workspace, shm_prefix),
     )
-    http = (
-        ("--allow-http=false",)
-        if http_port is None
-        else ("--allow-http=true", f"--http-address={LOOPBACK}", f"--http-port={http_port}")
-    )
+    return (str(files.tritonserver), *server_arguments(settings, EMBEDDED))
+
+
+def embedded_flags(workspace: Path, shm_prefix: str) -> tuple[tuple[str, str], ...]:
+    """Flags that point the embedded server at its workspace and keep it off the graphics card."""
     return (
-        str(files.tritonserver),
-        f"--model-repository={repository.resolve()}",
-        f"--model-config-name={model_config_name}",
-        f"--backend-directory={_backends(workspace)}",
-        f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
-        "--allow-grpc=true",
-        f"--grpc-address={LOOPBACK}",
-        f"--grpc-port={grpc_port}",
-        *http,
-        "--allow-metrics=false",
-        "--allow-sagemaker=false",
-        "--allow-vertex-ai=false",
-        *control,
-        "--disable-auto-complete-config",
-        "--strict-readiness=true",
-        "--exit-on-error=true",
-        "--exit-timeout-secs=5",
-        "--pinned-memory-pool-byte-size=0",
+        ("backend-directory", str(_backends(workspace))),
+        ("backend-config", f"python,shm-region-prefix-name={shm_prefix}"),
+        ("pinned-memory-pool-byte-size", "0"),
     )
 
 

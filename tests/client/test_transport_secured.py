@@ -20,11 +20,12 @@ from ichclient.access import OPEN, TOKEN_HEADER, TOKEN_VARIABLE, ServerAccess, t
 from ichclient.cli import main
 from ichclient.embedded import embedded_files
 from ichclient.errors import AccessRefused, BadAccess, ServerUnreachable
+from ichclient.flags import LOOPBACK
 from ichclient.golden import Golden, refuse_untrue_server
 from ichclient.readiness import server_is_ready
 from ichclient.supervise import Charge, remove_leftovers
 from ichclient.transport import TritonTransport
-from ichclient.workspace import LOOPBACK, server_command, server_environment, write_workspace
+from ichclient.workspace import server_command, server_environment, write_workspace
 
 TOKEN = "a-token-of-these-tests"
 MODELS = ("ich_ensemble", "ich_study")
