@@ -56,6 +56,8 @@ _CLOSED_TO_US = "is restricted"
 _FULL = "exceeds maximum queue size"
 # gRPC has one status for a server without room and for a message that will never fit.
 _TOO_LARGE = "larger than max"
+# A server that ends, or a model that is being loaded again, says NOT_FOUND of a model that it has.
+_AWAY = "has no available versions"
 _NOT_ALLOWED = {"StatusCode.UNAUTHENTICATED", "StatusCode.PERMISSION_DENIED"}
 
 
@@ -200,7 +202,7 @@ class TritonTransport:
                 raise AccessRefused(told) from error
             if _is_full(status, message):
                 raise Shed(_shortened(message)) from error
-            if status in _SAFE_TO_REPEAT:
+            if status in _SAFE_TO_REPEAT or _AWAY in message:
                 self._refuse_strangers(error)
                 raise NoAnswer(_shortened(message)) from error
             raise ServerError(

@@ -70,6 +70,17 @@ def test_no_answer_is_asked_again_and_then_told_with_the_address(
     assert transport.interruptions == handler.calls
 
 
+def test_a_server_that_ends_is_asked_again(answering: Callable[..., tuple[str, Answers]]) -> None:
+    # What a draining Triton says is held against a real one in tests/deploy/test_served_drain.py.
+    url, handler = answering(grpc.StatusCode.NOT_FOUND, "model 'm' has no available versions")
+    with (
+        TritonTransport(url, deadline_s=1, retry_for_s=0.4) as transport,
+        pytest.raises(ServerUnreachable, match="no available versions"),
+    ):
+        transport.metadata()
+    assert handler.calls >= 2
+
+
 @pytest.mark.parametrize(
     ("code", "details"),
     [
