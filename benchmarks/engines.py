@@ -27,6 +27,7 @@ from benchmarks.engine_worker import HU, Way, Worker, worker
 from benchmarks.errors import BenchmarkError
 from benchmarks.paired import CONFIDENCE, Durations, ratio_from_pairs
 from benchmarks.roofline import weight_bytes_from_onnx
+from benchmarks.written import write_whole
 from ichclient.cli import told
 from ichcore import EnsembleSpec, IchError, combined_from_members
 from ichexport.engines import outputs_from_runner
@@ -247,7 +248,7 @@ def main(
     document = document_from_repository(repository, slices, calibration, turns, runs, say)
     text = json.dumps(document, indent=1) + "\n"
     if out is not None:
-        out.write_text(text)
+        write_whole(out, text)
         out.with_suffix(".png").write_bytes(png_from_document(document))
     click.echo(text if as_json else table(document), nl=not as_json)
 

@@ -10,7 +10,6 @@ measured stands in `benchmarks/README.md`.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,6 +41,7 @@ from benchmarks.work import (
     refuse_blind_proof,
     refuse_disagreement,
 )
+from benchmarks.written import write_whole
 from ichclient.cli import told
 from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.repository import default_repository
@@ -252,18 +252,6 @@ def print_table(measurement: Measurement) -> None:
         f"{machine.cpu_model}, {machine.cores} cores, {conditions.precision}, load "
         f"{machine.load_average_start} to {machine.load_average_end}"
     )
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all; raises BenchmarkError where it cannot be written."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise BenchmarkError(f"{path} cannot be written ({error.strerror}).") from error
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -23,6 +23,7 @@ import numpy as np
 from benchmarks.conditions import conditions_of_run, load_average, now_utc
 from benchmarks.errors import BenchmarkError, BlindProof, Disagreement
 from benchmarks.roofline import BYTES, Ceilings, layers_from_onnx, least_seconds
+from benchmarks.written import write_whole
 from ichclient.cli import told
 from ichcore import Grid
 from ichexport.golden import GOLDEN_FILE
@@ -231,7 +232,7 @@ def main(
     result = document(repository, encoders or ENCODERS, precisions or tuple(BYTES), plan)
     text = json.dumps(result, indent=1) + "\n"
     if out is not None:
-        out.write_text(text)
+        write_whole(out, text)
     click.echo(text if as_json else table(result), nl=not as_json)
 
 

@@ -24,10 +24,10 @@ from pydicom import dcmread
 
 from benchmarks.conditions import conditions_of_run, load_average, now_utc
 from benchmarks.errors import BenchmarkError, Disagreement
-from benchmarks.first_light import write_whole
 from benchmarks.intake_files import SYNTAXES, slices_from_study, write_headers, write_series
 from benchmarks.memory import peak_memory
 from benchmarks.paired import timed_s
+from benchmarks.written import write_whole
 from ichclient.attributes import KEYWORDS
 from ichclient.cli import told
 from ichclient.dicom import headers_from_path

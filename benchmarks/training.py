@@ -22,6 +22,7 @@ import numpy as np
 
 from benchmarks.conditions import conditions_of_run, load_average, now_utc
 from benchmarks.errors import BenchmarkError
+from benchmarks.written import write_whole
 from ichclient.cli import told
 from ichcore import Grid
 from ichexport.members import ENCODERS
@@ -168,7 +169,7 @@ def main(
     document = document_from_workload(workload, lambda text: click.echo(text, err=True))
     text = json.dumps(document, indent=1) + "\n"
     if out is not None:
-        out.write_text(text)
+        write_whole(out, text)
     click.echo(text if as_json else _table(document), nl=not as_json)
 
 

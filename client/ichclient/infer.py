@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, replace
@@ -50,6 +50,7 @@ from ichclient.rules import DEFAULT_BOOK, RuleBook
 from ichclient.series import Series, chosen_series, series_from_scan
 from ichclient.slabs import series_in_slabs
 from ichclient.sources import SourceOptions, opened_source
+from ichclient.sources.options import Progress
 from ichclient.stream import Judged, judged_from_slices
 from ichclient.told import (
     considered,
@@ -62,9 +63,6 @@ from ichclient.told import (
     slice_verdicts,
 )
 from ichcore import SliceScores, StudyScore, mask_from_grid
-
-Progress = Callable[[str, int, int], None]
-"""Hears the stage's name, how much of it is done, and of how much (0 where nobody knows)."""
 
 # A study that cannot be judged is told at once; a large one is read while the server starts.
 _READ_ALONE_S = 0.5

@@ -13,12 +13,9 @@ import argparse
 import sys
 from pathlib import Path
 
-_CALLS = {
-    "ready": "/inference.GRPCInferenceService/ServerReady",
-    "live": "/inference.GRPCInferenceService/ServerLive",
-}
-# message ServerReadyResponse { bool ready = 1; }, ServerLiveResponse { bool live = 1; }
-_YES = b"\x08\x01"
+from ichclient.readiness import LIVE, READY, says_yes
+
+_CALLS = {"ready": READY, "live": LIVE}
 
 
 def server_says(
@@ -40,11 +37,7 @@ def server_says(
         )
         channel = grpc.secure_channel(url, credentials, options=options)
     with channel:
-        try:
-            answer = channel.unary_unary(_CALLS[what])(b"", timeout=timeout_s)
-        except grpc.RpcError:
-            return False
-    return bool(answer == _YES)
+        return says_yes(channel, _CALLS[what], timeout_s=timeout_s)
 
 
 def main() -> None:

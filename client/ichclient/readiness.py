@@ -6,11 +6,18 @@ the one field `ready`, so neither tritonclient nor its generated messages are ne
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from ichclient.access import OPEN, ServerAccess
 from ichclient.channel import channel_credentials, channel_options
 
-_SERVER_READY = "/inference.GRPCInferenceService/ServerReady"
-# message ServerReadyResponse { bool ready = 1; }
+if TYPE_CHECKING:
+    import grpc
+
+READY = "/inference.GRPCInferenceService/ServerReady"
+LIVE = "/inference.GRPCInferenceService/ServerLive"
+# message ServerReadyResponse { bool ready = 1; }, ServerLiveResponse { bool live = 1; }
 _YES = b"\x08\x01"
 
 
@@ -24,10 +31,19 @@ def server_is_ready(url: str, *, timeout_s: float, access: ServerAccess = OPEN) 
         if credentials is None
         else grpc.secure_channel(url, credentials, options=options)
     )
-    headers = tuple(access.headers.items())
     with channel:
-        try:
-            answer = channel.unary_unary(_SERVER_READY)(b"", timeout=timeout_s, metadata=headers)
-        except grpc.RpcError:
-            return False
+        return says_yes(channel, READY, timeout_s=timeout_s, headers=access.headers)
+
+
+def says_yes(
+    channel: grpc.Channel, call: str, *, timeout_s: float, headers: Mapping[str, str] | None = None
+) -> bool:
+    """Ask READY or LIVE on a channel once; no answer in time is a no."""
+    import grpc
+
+    metadata = tuple((headers or {}).items())
+    try:
+        answer = channel.unary_unary(call)(b"", timeout=timeout_s, metadata=metadata)
+    except grpc.RpcError:
+        return False
     return bool(answer == _YES)

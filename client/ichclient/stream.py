@@ -31,7 +31,6 @@ class Judged:
     """
 
     grid: Grid
-
     score: Float32
     member_scores: Float32
     lesion_mm2: Float32

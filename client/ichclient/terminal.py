@@ -20,8 +20,8 @@ from ichclient.result import DISCLAIMER
 
 if TYPE_CHECKING:
     from ichclient.doctor import Check
-    from ichclient.infer import Progress as Callback
     from ichclient.result import Judgement, Result
+    from ichclient.sources.options import Progress as Callback
     from ichclient.validate import Validation
 
 _COLOURS = {"positive": "bold red", "negative": "green", "indeterminate": "yellow"}

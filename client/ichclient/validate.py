@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from ichclient.rules import DEFAULT_BOOK, RuleBook
 from ichclient.series import Candidate, Series, chosen_series, series_from_scan
 from ichclient.slabs import series_in_slabs
 from ichclient.sources import SourceOptions, opened_source
+from ichclient.sources.options import Progress
 from ichclient.told import (
     considered,
     file_groups,
@@ -41,8 +42,6 @@ from ichclient.told import (
     series_result,
     slice_verdicts,
 )
-
-Progress = Callable[[str, int, int], None]
 
 VALID = "valid"
 NO_CT = "no_ct"

@@ -140,8 +140,8 @@ def model_in_opset(model: Any, least: int) -> Any:
     return model if opset >= least else version_converter.convert_version(model, least)
 
 
-def middle_of(graph: Any) -> set[int]:
-    """Indices of the nodes at or after some layer with weights, and at or before some."""
+def tensors_around_weights(graph: Any) -> tuple[set[str], set[str]]:
+    """Tensors that some layer with weights leads to, and tensors that lead to some."""
     after: set[str] = set()
     before: set[str] = set()
     for node in graph.node:
@@ -149,11 +149,18 @@ def middle_of(graph: Any) -> set[int]:
             after.update(node.output)
     for node in reversed(graph.node):
         if node.op_type in WEIGHTED or before.intersection(node.output):
-            before.update((*node.input, *node.output))
+            before.update(node.input)
+    return after, before
+
+
+def middle_of(graph: Any) -> set[int]:
+    """Indices of the nodes at or after some layer with weights, and at or before some."""
+    after, before = tensors_around_weights(graph)
     return {
         index
         for index, node in enumerate(graph.node)
-        if after.intersection(node.output) and before.intersection(node.output)
+        if after.intersection(node.output)
+        and (node.op_type in WEIGHTED or before.intersection(node.output))
     }
 
 

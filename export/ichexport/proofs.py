@@ -13,7 +13,6 @@ from ichexport.errors import DriftError
 from ichexport.manifest import sha256_from_file
 from ichexport.targets import ONNX_FILE
 
-RECORD_SUFFIX = build_record_file("")
 ENGINE_SUFFIXES = (".onnx", ".plan", ".rtx")
 
 PASSED, NOT_RUN, REFUSED = "passed", "not_run", "refused"

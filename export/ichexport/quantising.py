@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from ichexport.calibrating import Range
 from ichexport.casting import (
-    WEIGHTED,
     drop_unused,
     float_constants,
     model_in_opset,
     replace_nodes,
+    tensors_around_weights,
 )
 from ichexport.errors import IchExportError
 
@@ -42,14 +42,7 @@ QUANTISED_TYPES = {
 
 def convolutions_to_quantise(graph: Any) -> list[Any]:
     """Convolutions that have a layer with weights before and one after them, in graph order."""
-    after: set[str] = set()
-    before: set[str] = set()
-    for node in graph.node:
-        if node.op_type in WEIGHTED or after.intersection(node.input):
-            after.update(node.output)
-    for node in reversed(graph.node):
-        if node.op_type in WEIGHTED or before.intersection(node.output):
-            before.update(node.input)
+    after, before = tensors_around_weights(graph)
     constants = float_constants(graph)
     return [
         node
