@@ -17,6 +17,7 @@
         |   +-- AccessRefused        13   client and server do not accept each other
         +-- CannotWrite               7   the output folder cannot be written
         |   +-- ObjectsError          7   no DICOM object can be written of this study here
+        +-- DeliveryError            14   a result is written, and not all of it is where it belongs
         +-- EmbeddedServerError       9   the embedded server cannot start here
         |   +-- PortInUse            11   the port that was asked for is taken
         +-- RepositoryError          10   a missing or altered file in the model repository
@@ -117,6 +118,12 @@ class CannotWrite(IchClientError):
 
 class ObjectsError(CannotWrite):
     """DICOM objects were asked for, and cannot be written here or of this study."""
+
+
+class DeliveryError(IchClientError):
+    """A result was written, but a PACS has not got it yet, or refused it; each is named."""
+
+    exit_code = 14
 
 
 class EmbeddedServerError(IchClientError):
