@@ -21,6 +21,7 @@
         |   +-- PortInUse            11   the port that was asked for is taken
         +-- RepositoryError          10   a missing or altered file in the model repository
         +-- FlagRefused               2   a flag that a version of Triton lacks, or must not have
+        +-- StationError             14   a station's folder cannot be used, or runs already
 
 The numbers are the exit codes of `ichclient`; `docs/contract.md` publishes them.
 """
@@ -141,3 +142,9 @@ class FlagRefused(IchClientError):
     """A server's command line that its version of Triton does not have, or that would be unsafe."""
 
     exit_code = 2
+
+
+class StationError(IchClientError):
+    """The folder of a station cannot be used, or another process runs it."""
+
+    exit_code = 14
