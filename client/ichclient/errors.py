@@ -20,6 +20,7 @@
         +-- EmbeddedServerError       9   the embedded server cannot start here
         |   +-- PortInUse            11   the port that was asked for is taken
         +-- RepositoryError          10   a missing or altered file in the model repository
+        +-- AuditBroken              15   the audit log is not what was written
         +-- FlagRefused               2   a flag that a version of Triton lacks, or must not have
         +-- StationError             14   a station's folder cannot be used, or runs already
 
@@ -136,6 +137,12 @@ class RepositoryError(IchClientError):
     """A file of the model repository is missing or altered."""
 
     exit_code = 10
+
+
+class AuditBroken(IchClientError):
+    """Lines of the audit log were changed, removed, added or reordered, or its end is missing."""
+
+    exit_code = 15
 
 
 class FlagRefused(IchClientError):
