@@ -111,6 +111,7 @@ FOREIGN = {
     ],
     "pyarrow": ["training/ichtrain/data/manifest.py"],
     "pydicom": [
+        "client/ichclient/delivery/instances.py",
         "client/ichclient/codecs.py",
         "client/ichclient/decoder.py",
         "client/ichclient/dicom.py",
@@ -118,6 +119,7 @@ FOREIGN = {
         "client/ichclient/sources/dicomdir.py",
         "client/ichclient/sources/dimse.py",
         "client/ichclient/objects/*.py",
+        "client/ichclient/station/identity.py",
         "training/ichtrain/data/patients.py",
         "training/ichtrain/phantom/dicom.py",
     ],

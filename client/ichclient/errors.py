@@ -17,12 +17,13 @@
         |   +-- AccessRefused        13   client and server do not accept each other
         +-- CannotWrite               7   the output folder cannot be written
         |   +-- ObjectsError          7   no DICOM object can be written of this study here
+        +-- DeliveryError            14   a result is written, and not all of it is where it belongs
         +-- EmbeddedServerError       9   the embedded server cannot start here
         |   +-- PortInUse            11   the port that was asked for is taken
         +-- RepositoryError          10   a missing or altered file in the model repository
         +-- AuditBroken              15   the audit log is not what was written
         +-- FlagRefused               2   a flag that a version of Triton lacks, or must not have
-        +-- StationError             14   a station's folder cannot be used, or runs already
+        +-- StationError             16   a station's folder cannot be used, or runs already
 
 The numbers are the exit codes of `ichclient`; `docs/contract.md` publishes them.
 """
@@ -121,6 +122,12 @@ class ObjectsError(CannotWrite):
     """DICOM objects were asked for, and cannot be written here or of this study."""
 
 
+class DeliveryError(IchClientError):
+    """A result was written, but a PACS has not got it yet, or refused it; each is named."""
+
+    exit_code = 14
+
+
 class EmbeddedServerError(IchClientError):
     """The embedded Triton server cannot start on this machine as it is."""
 
@@ -154,4 +161,4 @@ class FlagRefused(IchClientError):
 class StationError(IchClientError):
     """The folder of a station cannot be used, or another process runs it."""
 
-    exit_code = 14
+    exit_code = 16

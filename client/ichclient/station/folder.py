@@ -23,6 +23,7 @@ from ichclient.errors import StationError
 
 _KEY = re.compile(r"[0-9a-f]{20}")
 _DATABASE = "station.sqlite3"
+_OURS = {"lock", "station.key", "incoming", "received", "results"}
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -42,11 +43,8 @@ class StationFolder:
         folder = cls(path)
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not folder.database.exists() and any(_foreign(path)):
-                raise StationError(
-                    f"{path} holds other files and is no station: name an empty or new folder "
-                    "with --state."
-                )
+            if not folder.database.exists():
+                _refuse_other_content(folder)
             if path.stat().st_mode & _OTHERS:
                 raise StationError(
                     f"Others may enter {path}, and images of patients will lie there: "
@@ -126,7 +124,16 @@ def default_station(environment: Mapping[str, str], home: Path) -> Path:
     return Path(state or home / ".local" / "state") / "ichclient"
 
 
-def _foreign(path: Path) -> Iterator[str]:
-    """What lies there and a station would not have left before its database was made."""
-    ours = {"lock", "station.key", "audit.jsonl", "incoming", "received", "results"}
-    yield from (entry.name for entry in path.iterdir() if entry.name not in ours)
+def _refuse_other_content(folder: StationFolder) -> None:
+    """Without its database a folder is a new station only where nothing could be lost in it."""
+    if any(folder.received.glob("*")):
+        raise StationError(
+            f"{folder.database} is gone, and images lie in {folder.received}: bring it back, or "
+            "name a new folder with --state."
+        )
+    for entry in folder.path.iterdir():
+        if entry.name not in _OURS and not entry.name.startswith("audit."):
+            raise StationError(
+                f"{folder.path} holds other files and is no station: name an empty or new folder "
+                "with --state."
+            )

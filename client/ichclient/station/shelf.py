@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ichclient.audit.keyed import Pseudonyms
-from ichclient.errors import IchClientError
 from ichclient.station.arriving import Arriving
 from ichclient.station.identity import arrived_from_file
 from ichclient.station.state import Station, StationImage, Taken
@@ -24,7 +23,7 @@ from ichclient.station.state import Station, StationImage, Taken
 MIB, GIB = 1 << 20, 1 << 30
 
 
-class NoRoom(IchClientError):
+class NoRoom(Exception):
     """An image cannot be kept now; its sender may try again later."""
 
 

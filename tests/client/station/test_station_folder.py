@@ -30,6 +30,13 @@ def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["letter.txt"]
 
 
+def test_images_without_their_database_are_left_alone(folder: StationFolder) -> None:
+    folder.images_of("a" * 20).mkdir()
+    with pytest.raises(StationError, match="is gone, and images lie"):
+        StationFolder.made(folder.path)
+    assert folder.images_of("a" * 20).is_dir()
+
+
 def test_a_folder_that_others_may_enter_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "open"
     path.mkdir(mode=0o755)
