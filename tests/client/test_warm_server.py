@@ -28,6 +28,14 @@ def killed(pid: int) -> None:
         time.sleep(0.02)
 
 
+def killed_at_work(server: WarmServer, before: int) -> None:
+    """Kill the server that a study holds, and ask it nevertheless."""
+    with server.lent() as kept:
+        assert kept.pid not in (None, before), "the killed server was not replaced"
+        killed(kept.pid)
+        kept.transport.infer(kept.golden.hu)
+
+
 def test_a_real_server_is_kept_and_started_again_where_it_was_killed(
     bundle: Path, checkout: Path, tmp_path: Path
 ) -> None:
@@ -47,11 +55,8 @@ def test_a_real_server_is_kept_and_started_again_where_it_was_killed(
         killed(pid)
         assert result_from_path(phantom, server).study_score == first.study_score
 
-        with pytest.raises(ServerUnreachable, match="its log is"), server.lent() as kept:
-            assert kept.pid not in (None, pid)
-            pid = kept.pid or 0
-            killed(pid)
-            kept.transport.infer(kept.golden.hu)
+        with pytest.raises(ServerUnreachable, match="its log is"):
+            killed_at_work(server, pid)
         with server.lent() as kept:
             assert kept.pid not in (None, pid)
             pid = kept.pid or 0
