@@ -6,6 +6,7 @@ only when its whole instance has come; the rest is swallowed without being kept.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -100,10 +101,8 @@ class Arriving:
     @staticmethod
     def _quietly(action: Callable[[], Any]) -> None:
         """A buffer that cannot be flushed is no loss: the file goes."""
-        try:
+        with contextlib.suppress(OSError):
             action()
-        except OSError:
-            pass
 
 
 def data_set_offset(start: bytes) -> int:

@@ -50,7 +50,7 @@ def peers_from_texts(texts: Sequence[str]) -> Peers:
     for text in texts:
         ae_title, at, network = text.partition("@")
         if not is_ae_title(ae_title):
-            raise ValueError(f"'{text}' names no peer: give AET or AET@IP, for example CT1@10.0.0.5")
+            raise ValueError(f"'{text}' names no peer: give AET or AET@IP, as CT1@10.0.0.5")
         try:
             peers.append(Peer(ae_title, ipaddress.ip_network(network) if at else None))
         except ValueError as error:
