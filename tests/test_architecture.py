@@ -119,6 +119,7 @@ FOREIGN = {
         "client/ichclient/sources/dicomdir.py",
         "client/ichclient/sources/find.py",
         "client/ichclient/objects/*.py",
+        "client/ichclient/station/identity.py",
         "training/ichtrain/data/patients.py",
         "training/ichtrain/phantom/dicom.py",
     ],

@@ -6,15 +6,15 @@ Heavy imports wait inside the functions, so that --help is quick.
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from ichclient.audit_cli import audit
+from ichclient.ending_cli import json_option, told
 from ichclient.server_cli import server_options
 from ichclient.study_cli import (
     rules_options,
@@ -23,33 +23,8 @@ from ichclient.study_cli import (
     source_options,
     study_argument,
 )
-from ichcore.errors import IchError
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-_INTERRUPTED = 130
 _DIRECTORY = click.Path(path_type=Path)
-
-
-def told(command: _F) -> _F:
-    """End a command with one sentence on stderr and the error's own exit code, no traceback."""
-
-    @functools.wraps(command)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except IchError as error:
-            from ichclient.plain import printable
-
-            click.echo(f"Error: {printable(error)}", err=True)
-            sys.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
-            sys.exit(_INTERRUPTED)
-
-    return run  # type: ignore[return-value]
-
-
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -70,7 +45,7 @@ def main() -> None:
 @series_option
 @slab_option
 @source_options
-@_json_option
+@json_option
 @told
 @server_options
 @rules_options
@@ -136,7 +111,7 @@ def serve(port: int | None, repository: Path | None, golden: Path | None, log: P
 
 
 @main.command()
-@_json_option
+@json_option
 @told
 @server_options
 def doctor(as_json: bool, server: Any) -> None:
@@ -159,7 +134,7 @@ def doctor(as_json: bool, server: Any) -> None:
 @main.command()
 @study_argument
 @source_options
-@_json_option
+@json_option
 @told
 @rules_options
 def series(study: str, source: Any, as_json: bool, book: Any) -> None:
@@ -182,7 +157,7 @@ def series(study: str, source: Any, as_json: bool, book: Any) -> None:
 @series_option
 @slab_option
 @source_options
-@_json_option
+@json_option
 @told
 @rules_options
 def validate(
@@ -222,7 +197,7 @@ def validate(
 @click.option("--client-token", is_flag=True, help="Ask clients for the token ICH_CLIENT_TOKEN.")
 @click.option("--otlp-url", metavar="URL", help="Send traces there (OTLP over HTTP).")
 @click.option("--flag", "more", multiple=True, metavar="NAME=VALUE", help="One more flag.")
-@_json_option
+@json_option
 @told
 def server_command(version_text: str, as_json: bool, **given: Any) -> None:
     """Print the hardened command line of a Triton server, for a container or a host of your own."""
@@ -231,3 +206,6 @@ def server_command(version_text: str, as_json: bool, **given: Any) -> None:
 
     command = command_as_asked(version_from_text(version_text), **given)
     click.echo(exec_text(command) if as_json else shell_text(command))
+
+
+main.add_command(audit)

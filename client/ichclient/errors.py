@@ -22,7 +22,9 @@
         +-- EmbeddedServerError       9   the embedded server cannot start here
         |   +-- PortInUse            11   the port that was asked for is taken
         +-- RepositoryError          10   a missing or altered file in the model repository
+        +-- AuditBroken              15   the audit log is not what was written
         +-- FlagRefused               2   a flag that a version of Triton lacks, or must not have
+        +-- StationError             16   a station's folder cannot be used, or runs already
 
 The numbers are the exit codes of `ichclient`; `docs/contract.md` publishes them.
 """
@@ -149,7 +151,19 @@ class RepositoryError(IchClientError):
     exit_code = 10
 
 
+class AuditBroken(IchClientError):
+    """Lines of the audit log were changed, removed, added or reordered, or its end is missing."""
+
+    exit_code = 15
+
+
 class FlagRefused(IchClientError):
     """A server's command line that its version of Triton does not have, or that would be unsafe."""
 
     exit_code = 2
+
+
+class StationError(IchClientError):
+    """The folder of a station cannot be used, or another process runs it."""
+
+    exit_code = 16
