@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -320,5 +320,3 @@ class _AsFile:
 
     def close(self) -> None:
         """Nothing: whoever took the arrival has closed it."""
-
-
