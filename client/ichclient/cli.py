@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from ichclient.audit_cli import audit
+from ichclient.delivery_cli import deliver, deliver_for_option, delivered, store_to_option
 from ichclient.ending_cli import json_option, told
 from ichclient.server_cli import server_options
 from ichclient.study_cli import (
@@ -42,6 +43,8 @@ def main() -> None:
               help="Write result.json, slices.csv and report.html here.")  # fmt: skip
 @click.option("--dicom", is_flag=True,
               help="Write SR, segmentation and key images into DIR/dicom too.")  # fmt: skip
+@store_to_option
+@deliver_for_option
 @series_option
 @slab_option
 @source_options
@@ -50,8 +53,8 @@ def main() -> None:
 @server_options
 @rules_options
 def infer(
-    study: str, out: Path | None, dicom: bool, series: str | None, slab: float | None,
-    as_json: bool, source: Any, book: Any, server: Any,
+    study: str, out: Path | None, dicom: bool, store_to: tuple[Any, ...], deliver_for: float,
+    series: str | None, slab: float | None, as_json: bool, source: Any, book: Any, server: Any,
 ) -> None:  # fmt: skip
     """Judge the head CT in STUDY.
 
@@ -63,21 +66,24 @@ def infer(
     from ichclient.result import result_to_json
     from ichclient.terminal import console, print_result, progress_bar
 
+    if store_to and out is None:
+        raise click.UsageError("--store-to keeps what it delivers: add --out DIR.")
+    dicom = dicom or bool(store_to)
     if dicom and out is None:
         raise click.UsageError("--dicom needs a folder for its objects: add --out DIR.")
     if dicom and slab is not None:
         raise click.UsageError("Objects name scanned images, and a slab is none: leave --slab out.")
     stderr = console(stderr=True)
-    with progress_bar(stderr) as progress:
-        result = result_from_path(
-            study, server, source=source, series_uid=series, book=book, slab_mm=slab, out=out,
-            dicom=dicom,
-            progress=progress,
-        )  # fmt: skip
-    if as_json:
-        click.echo(result_to_json(result), nl=False)
-    else:
-        print_result(stderr, result)
+    with delivered(out, store_to, source, deliver_for) as queue:
+        with progress_bar(stderr) as progress:
+            result = result_from_path(
+                study, server, source=source, series_uid=series, book=book, slab_mm=slab, out=out,
+                dicom=dicom, written=queue, progress=progress,
+            )  # fmt: skip
+        if as_json:
+            click.echo(result_to_json(result), nl=False)
+        else:
+            print_result(stderr, result)
 
 
 @main.command()
@@ -209,3 +215,4 @@ def server_command(version_text: str, as_json: bool, **given: Any) -> None:
 
 
 main.add_command(audit)
+main.add_command(deliver)

@@ -6,6 +6,7 @@ nothing that a DICOM header holds can move the cursor or be taken for markup.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from ichclient.plain import printable
 from ichclient.result import DISCLAIMER
 
 if TYPE_CHECKING:
+    from ichclient.delivery.outbox import Queued
     from ichclient.doctor import Check
     from ichclient.result import Judgement, Result
     from ichclient.sources.options import Progress as Callback
@@ -33,6 +35,7 @@ _STAGES = {
     "slices": "Judging slices",
     "pixels": "Decoding slices",
     "report": "Drawing the report",
+    "delivering": "Delivering objects",
 }
 
 
@@ -116,6 +119,22 @@ def print_validation(where: Console, validation: Validation) -> None:
     verdict = validation.verdict
     where.print(_plain(f"{verdict.sentence} [{verdict.code}]"), soft_wrap=True)
     where.print(_plain(DISCLAIMER))
+
+
+def print_queue(where: Console, rows: Sequence[Queued]) -> None:
+    """How many objects each target has, and each that it has not, with the reason."""
+    counts = _table("target", "sent", "waiting", "refused")
+    for target in dict.fromkeys(row.target for row in rows):
+        states = Counter(row.state for row in rows if row.target == target)
+        waiting = states["waiting"] + states["sending"]
+        counts.add_row(*map(_plain, (target, states["sent"], waiting, states["refused"])))
+    where.print(counts)
+    for row in rows:
+        if row.state != "sent":
+            state = "refused" if row.state == "refused" else "waiting"
+            where.print(
+                _plain(f"{row.file} {state}: {row.reason or 'not tried yet'}"), soft_wrap=True
+            )
 
 
 def print_checks(where: Console, checks: Sequence[Check]) -> None:

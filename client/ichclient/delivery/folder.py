@@ -84,7 +84,7 @@ def refuse_unsent(folder: Path, rows: Iterable[Queued]) -> None:
     on += " goes on" if waiting else " --again tries again"
     on += ", with --again also with what was refused" if waiting and refused else ""
     raise DeliveryError(
-        f"The result is written to {folder}, not all is delivered. {' '.join(said)} {on}."
+        f"The objects are written to {folder}, and not all are delivered. {' '.join(said)} {on}."
     )
 
 
