@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ichclient.audit.keyed import Pseudonyms
+from ichclient.errors import RefusedInput
 from ichclient.station.arriving import Arriving
 from ichclient.station.identity import arrived_from_file
 from ichclient.station.state import Station, StationImage, Taken
@@ -83,10 +84,11 @@ class Shelf:
         """A file to receive an image into."""
         return Arriving(self._folder.incoming, self.room.max_image, self.full)
 
-    def take(self, arriving: Arriving, from_ae: str) -> Kept:
+    def take(self, arriving: Arriving, from_ae: str, announced: str | None = None) -> Kept:
         """Keep a whole image; its file is gone from `incoming/` then, whatever happens.
 
         The same image again changes nothing; one with other bytes (`Taken.OTHER`) is not kept.
+        `announced` is the SOPInstanceUID that its sender said it would have.
         Raises NoRoom where the disk does not take it, RefusedInput for what is no CT image.
         """
         arriving.finish()
@@ -95,7 +97,7 @@ class Shelf:
                 raise NoRoom(reason)
             if arriving.problem is not None:
                 raise NoRoom(arriving.problem)
-            return self._taken(arriving, from_ae)
+            return self._taken(arriving, from_ae, announced)
         except (OSError, sqlite3.Error) as error:
             told = getattr(error, "strerror", None) or str(error)
             raise NoRoom(f"The disk does not take it ({told}).") from error
@@ -107,8 +109,10 @@ class Shelf:
         with self._lock:
             self._received_bytes -= count
 
-    def _taken(self, arriving: Arriving, from_ae: str) -> Kept:
+    def _taken(self, arriving: Arriving, from_ae: str, announced: str | None) -> Kept:
         arrived = arrived_from_file(arriving.path)
+        if announced not in (None, arrived.SOPInstanceUID):
+            raise RefusedInput("It is another image than was announced. [other_uid]")
         key = self._pseudonyms.of(arrived.identity.StudyInstanceUID)
         there = self._station.image(key, arrived.SOPInstanceUID)
         if there is not None:
