@@ -117,7 +117,7 @@ FOREIGN = {
         "client/ichclient/dicom.py",
         "client/ichclient/frames.py",
         "client/ichclient/sources/dicomdir.py",
-        "client/ichclient/sources/dimse.py",
+        "client/ichclient/sources/find.py",
         "client/ichclient/objects/*.py",
         "client/ichclient/station/identity.py",
         "training/ichtrain/data/patients.py",

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ichclient.ending_cli import json_option, told
+from ichclient.state_cli import state_option
 
 
 @click.group()
@@ -17,8 +18,7 @@ def audit() -> None:
 
 
 @audit.command()
-@click.option("--state", type=click.Path(path_type=Path), required=True, metavar="DIR",
-              help="The station's folder.")  # fmt: skip
+@state_option
 @click.option("--expect", metavar="HASH",
               help="Hash of a line that was noted elsewhere: it must be in the log.")  # fmt: skip
 @click.option("--without-key", is_flag=True,
