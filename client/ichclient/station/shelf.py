@@ -144,19 +144,20 @@ def swept(station: Station) -> tuple[int, tuple[str, ...]]:
     """
     folder, removed = station.folder, 0
     for path in folder.incoming.iterdir():
-        path.unlink()
+        _remove(path)
         removed += 1
     keys = {study.key for study in station.studies()}
     for study in folder.received.iterdir():
         rows = {image.file for image in station.images(study.name)}
         for path in [path for path in study.iterdir() if path.name not in rows]:
-            path.unlink()
+            _remove(path)
             removed += 1
         if not rows:
             study.rmdir()
-    for result in [path for path in folder.results.iterdir() if path.name not in keys]:
-        shutil.rmtree(result)
-        removed += 1
+    for path in (*folder.results.iterdir(), *folder.outbox.iterdir()):
+        if path.name not in keys:
+            _remove(path)
+            removed += 1
     return removed, tuple(key for key in sorted(keys) if missing_images(station, key))
 
 
@@ -165,6 +166,13 @@ def missing_images(station: Station, key: str) -> int:
     folder = station.folder.images_of(key)
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     return len({image.file for image in station.images(key)} - there)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _placed(path: Path, folder: Path) -> Path:
