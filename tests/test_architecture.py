@@ -123,7 +123,11 @@ FOREIGN = {
         "training/ichtrain/data/patients.py",
         "training/ichtrain/phantom/dicom.py",
     ],
-    "pynetdicom": ["client/ichclient/sources/node.py"],
+    "pynetdicom": [
+        "client/ichclient/sources/node.py",
+        "client/ichclient/station/readers.py",
+        "client/ichclient/station/scp.py",
+    ],
     "pytorch_lightning": ["training/ichtrain/fit/loop.py"],
     "rich": ["cli.py", "*_cli.py", "client/ichclient/terminal.py"],
     "sklearn": [

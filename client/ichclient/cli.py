@@ -17,6 +17,7 @@ from ichclient.audit_cli import audit
 from ichclient.delivery_cli import deliver, deliver_for_option, delivered, store_to_option
 from ichclient.ending_cli import json_option, told
 from ichclient.server_cli import server_options
+from ichclient.station_cli import listen, rerun, status, watch
 from ichclient.study_cli import (
     rules_options,
     series_option,
@@ -214,5 +215,5 @@ def server_command(version_text: str, as_json: bool, **given: Any) -> None:
     click.echo(exec_text(command) if as_json else shell_text(command))
 
 
-main.add_command(audit)
-main.add_command(deliver)
+for command in (audit, deliver, listen, rerun, status, watch):
+    main.add_command(command)

@@ -29,7 +29,7 @@ class DimseNode:
         self.name = name
         self._address = address
         self._options = options
-        self._application = _application(options)
+        self._application = application_entity(options.ae_title, options.timeout_s)
 
     @contextmanager
     def association(
@@ -115,18 +115,18 @@ def not_offered(name: str, service: str) -> NotOffered:
     )
 
 
-def _application(options: SourceOptions) -> Any:
-    """The client as a DICOM application, which logs nothing that was asked or answered."""
+def application_entity(ae_title: str, timeout_s: float) -> Any:
+    """A DICOM application, which logs nothing that was asked or answered; raises MissingExtra."""
     try:
         from pynetdicom import AE, _config
     except ImportError as error:
         raise MissingExtra("DIMSE needs pynetdicom: pip install 'ich-triton[dimse]'") from error
     _config.LOG_REQUEST_IDENTIFIERS = False
     _config.LOG_RESPONSE_IDENTIFIERS = False
-    application = AE(options.ae_title)
+    application = AE(ae_title)
     application.maximum_pdu_size = _PDU_BYTES
-    application.connection_timeout = options.timeout_s
-    application.acse_timeout = options.timeout_s
-    application.dimse_timeout = options.timeout_s
-    application.network_timeout = options.timeout_s
+    application.connection_timeout = timeout_s
+    application.acse_timeout = timeout_s
+    application.dimse_timeout = timeout_s
+    application.network_timeout = timeout_s
     return application
