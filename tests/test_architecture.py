@@ -111,6 +111,7 @@ FOREIGN = {
     ],
     "pyarrow": ["training/ichtrain/data/manifest.py"],
     "pydicom": [
+        "client/ichclient/delivery/cstore.py",
         "client/ichclient/delivery/instances.py",
         "client/ichclient/codecs.py",
         "client/ichclient/decoder.py",

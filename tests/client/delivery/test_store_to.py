@@ -200,7 +200,7 @@ def test_what_an_earlier_result_left_is_not_sent_for_a_study_without_a_report(
         (["--store-to", "stow:https://pacs/dw"], "add --out DIR"),
         (["--store-to", "pacs", "--out", "x"], "stow:https://HOST"),
         (["--store-to", "stow:https://pacs/dw", "--out", "x", "--slab", "5"], "leave --slab out"),
-        (["--store-to", "stow:https://pacs/dw", "--out", "x", "--cert", "y"], "give both"),
+        (["--store-to", "stow:https://pacs/dw", "--out", "x", "--pacs-cert", "y"], "give both"),
     ],
 )
 def test_options_that_cannot_be_are_told_before_any_work(
@@ -238,7 +238,10 @@ def test_certificates_that_cannot_be_read_are_told_before_any_work(
     file = str(certificate[1])
     target = "stow:https://127.0.0.1:9/dicom-web"
     assert "--ca" in judge(target, "--ca", str(tmp_path / "absent.pem")).stderr
-    assert "--cert and --key" in judge(target, "--cert", file, "--key", file).stderr
+    assert (
+        "--pacs-cert and --pacs-key"
+        in judge(target, "--pacs-cert", file, "--pacs-key", file).stderr
+    )
     assert not (tmp_path / "out").exists()
 
 
