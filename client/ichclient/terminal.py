@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -17,10 +18,13 @@ from rich.text import Text
 
 from ichclient.plain import printable
 from ichclient.result import DISCLAIMER
+from ichclient.several.summary import SUMMARY_TABLE
 
 if TYPE_CHECKING:
     from ichclient.doctor import Check
     from ichclient.result import Judgement, Result
+    from ichclient.several.rows import StudyRow
+    from ichclient.several.run import Judged
     from ichclient.sources.options import Progress as Callback
     from ichclient.station.status import StudyStatus
     from ichclient.validate import Validation
@@ -45,7 +49,10 @@ def console(*, stderr: bool) -> Console:
 
 @contextmanager
 def progress_bar(where: Console) -> Iterator[Callback]:
-    """Show the stages of a study while it is judged; silent where nobody watches."""
+    """Show the stages of a study while it is judged; silent where nobody watches.
+
+    Of several studies, told by the stage `studies`, a second bar shows how many are done.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -53,9 +60,13 @@ def progress_bar(where: Console) -> Iterator[Callback]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=where, transient=True, disable=not where.is_terminal) as bar:
+        studies = bar.add_task("Studies", total=None, visible=False)
         task = bar.add_task("", total=None)
 
         def heard(stage: str, done: int, total: int) -> None:
+            if stage == "studies":
+                bar.update(studies, visible=True, completed=done, total=total)
+                return
             bar.update(task, description=_STAGES[stage], completed=done, total=total or None)
 
         yield heard
@@ -71,6 +82,31 @@ def print_result(where: Console, result: Result) -> None:
     where.print(_slice_table(result))
     for warning in result.warnings:
         where.print(_plain(f"Warning: {warning.sentence} [{warning.code}]"), soft_wrap=True)
+    where.print(_plain(DISCLAIMER))
+
+
+def print_judged(where: Console, done: Judged) -> None:
+    """One line of a study among several, and what of its archive belongs to no study."""
+    row = done.row
+    line = Text(f"{done.number:>4} of {done.total}  {printable(row.folder)}  ")
+    if row.exit_code:
+        line.append(f"not judged: {' '.join(printable(row.reason).split())}")
+    else:
+        for point, word in row.decisions.items():
+            line.append(f"{printable(point.replace('_', ' '))} ")
+            line.append(word, style=_COLOURS[word]).append("  ")
+        line.append(f"score {row.study_score:.3f}")
+        line.append("  already judged" if done.skipped else f"  {row.seconds:.1f} s")
+    if done.lost:
+        where.print(_plain(f"{done.lost} file(s) belong to no study and are left out."))
+    where.print(line, soft_wrap=True)
+
+
+def print_run(where: Console, rows: Sequence[StudyRow], out: Path | None) -> None:
+    """How many studies were judged, and where the summary is."""
+    judged = sum(not row.exit_code for row in rows)
+    text = f"{judged} of {len(rows)} studies have a result."
+    where.print(_plain(text if out is None else f"{text} Summary: {out / SUMMARY_TABLE}"))
     where.print(_plain(DISCLAIMER))
 
 
