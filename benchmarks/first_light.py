@@ -42,8 +42,8 @@ from benchmarks.work import (
     refuse_disagreement,
 )
 from benchmarks.written import write_whole
-from ichclient.cli import told
 from ichclient.connect import ProvenServer, ServerOptions, proven_server
+from ichclient.ending import told
 from ichclient.repository import default_repository
 from ichcore.flight import IN_FLIGHT
 from ichcore.items import CHUNK_SLICES

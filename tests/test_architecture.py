@@ -60,8 +60,9 @@ FOREIGN = {
         "export/ichexport/graph.py",
         "export/ichexport/merging.py",
     ],
-    "jinja2": ["client/ichclient/report/page.py"],
-    "markupsafe": ["client/ichclient/report/page.py"],
+    "cryptography": ["client/ichclient/acceptance/signature.py"],
+    "jinja2": ["client/ichclient/report/markup.py"],
+    "markupsafe": ["client/ichclient/report/markup.py"],
     "highdicom": ["client/ichclient/objects/*.py", "training/ichtrain/data/masks.py"],
     "httpx": ["client/ichclient/sources/dicomweb.py", "client/ichclient/sources/http.py"],
     "grpc": [

@@ -6,15 +6,15 @@ Heavy imports wait inside the functions, so that --help is quick.
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from ichclient.accept_cli import accept
+from ichclient.ending import told
 from ichclient.server_cli import server_options
 from ichclient.study_cli import (
     rules_options,
@@ -23,30 +23,8 @@ from ichclient.study_cli import (
     source_options,
     study_argument,
 )
-from ichcore.errors import IchError
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-_INTERRUPTED = 130
 _DIRECTORY = click.Path(path_type=Path)
-
-
-def told(command: _F) -> _F:
-    """End a command with one sentence on stderr and the error's own exit code, no traceback."""
-
-    @functools.wraps(command)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except IchError as error:
-            from ichclient.plain import printable
-
-            click.echo(f"Error: {printable(error)}", err=True)
-            sys.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
-            sys.exit(_INTERRUPTED)
-
-    return run  # type: ignore[return-value]
 
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
@@ -59,6 +37,9 @@ def main() -> None:
 
     A research demonstration, not a medical device.
     """
+
+
+main.add_command(accept)
 
 
 @main.command()

@@ -4,6 +4,7 @@
     +-- IchClientError                1
         +-- BadRules                  2   a rules file that cannot be understood
         +-- BadAccess                 2   certificates, keys or a token that are none
+        +-- BadLabels                 2   a table of labels that cannot be judged by
         +-- NothingFound              3   no files, no DICOM, no CT
         +-- RefusedInput              4   CT was found, none of it may be judged
         +-- SourceError              12   a PACS answered, but not with the whole study
@@ -20,6 +21,7 @@
         +-- EmbeddedServerError       9   the embedded server cannot start here
         |   +-- PortInUse            11   the port that was asked for is taken
         +-- RepositoryError          10   a missing or altered file in the model repository
+        +-- NotAsSigned              14   a report that was changed, or that another key signed
         +-- FlagRefused               2   a flag that a version of Triton lacks, or must not have
 
 The numbers are the exit codes of `ichclient`; `docs/contract.md` publishes them.
@@ -59,6 +61,12 @@ class BadRules(IchClientError):
 
 class BadAccess(IchClientError):
     """Certificates, a key or a token for the server that cannot be used as they are."""
+
+    exit_code = 2
+
+
+class BadLabels(IchClientError):
+    """A table of labelled studies that cannot be understood, or belongs to another acceptance."""
 
     exit_code = 2
 
@@ -135,6 +143,12 @@ class RepositoryError(IchClientError):
     """A file of the model repository is missing or altered."""
 
     exit_code = 10
+
+
+class NotAsSigned(IchClientError):
+    """An acceptance that was changed after it was signed, or that another key signed."""
+
+    exit_code = 14
 
 
 class FlagRefused(IchClientError):
