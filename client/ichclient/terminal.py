@@ -167,7 +167,7 @@ def _study_table(result: Result) -> Table:
         table.add_row(_plain(point.replace("_", " ")), Text(word, style=_COLOURS[word]))
     if result.site is not None:
         own = result.site.decision.value
-        name = f"{result.site.name.replace('_', ' ')} (this site's own)"
+        name = f"this site's own, {result.site.threshold:.3f}"
         table.add_row(_plain(name), Text(own, style=_COLOURS[own]))
     table.add_row(
         _plain("lesion volume"), _plain("unknown" if volume is None else f"{volume:.1f} mL")

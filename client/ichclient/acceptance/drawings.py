@@ -136,7 +136,7 @@ def _marks(points: tuple[PointFigures, ...]) -> tuple[Mark, ...]:
         if point.sensitivity is not None and point.specificity is not None:
             place = _x(1 - point.specificity.share), _y(point.sensitivity.share)
             by_place.setdefault(place, []).append(point.name.replace("_", " "))
-    return tuple(Mark(*place, ", ".join(names)) for place, names in by_place.items())
+    return tuple(Mark(*place, ", ".join(names)) for place, names in sorted(by_place.items()))
 
 
 def _x(share: float) -> float:

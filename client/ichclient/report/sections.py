@@ -86,7 +86,7 @@ def site_verdicts(result: Result) -> list[Verdict]:
     site = result.site
     if site is None:
         return []
-    point = f"{in_words(site.name)} (this site's own)"
+    point = f"{in_words(site.name)}, this site's own"
     return [Verdict(point, site.decision, _SIGNS[site.decision], f"threshold {site.threshold:.3f}")]
 
 
