@@ -154,6 +154,8 @@ FOREIGN = {
         "export/ichexport/adapters/rtx.py",
         "model_repository/*/1/rtx.py",
     ],
+    # Not a library: a file beside the study model, which Triton puts on the path.
+    "study_counts": ["export/ichexport/adapters/study.py", "model_repository/ich_study/1/model.py"],
     "torch": [
         "export/ichexport/*.py",
         "export/ichexport/routes/torch_tensorrt.py",
