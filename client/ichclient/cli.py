@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from ichclient.accept_cli import accept
 from ichclient.audit_cli import audit
 from ichclient.ending_cli import json_option, told
 from ichclient.server_cli import server_options
@@ -36,6 +37,9 @@ def main() -> None:
 
     A research demonstration, not a medical device.
     """
+
+
+main.add_command(accept)
 
 
 @main.command()

@@ -21,6 +21,9 @@ from ichclient.result import DISCLAIMER
 from ichclient.several.summary import SUMMARY_TABLE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ichclient.acceptance.record import Acceptance
     from ichclient.doctor import Check
     from ichclient.result import Judgement, Result
     from ichclient.several.rows import StudyRow
@@ -39,6 +42,7 @@ _STAGES = {
     "slices": "Judging slices",
     "pixels": "Decoding slices",
     "report": "Drawing the report",
+    "studies": "Judging studies",
 }
 
 
@@ -156,6 +160,32 @@ def print_validation(where: Console, validation: Validation) -> None:
     where.print(_plain(DISCLAIMER))
 
 
+def print_acceptance(where: Console, acceptance: Acceptance, folder: Path) -> None:
+    """Figures at each operating point beside the model card's, and what was refused."""
+    from ichclient.acceptance.page import area_in_words, in_words
+
+    table = _table("operating point", "threshold", "sensitivity", "specificity")
+    site = () if acceptance.site is None else (acceptance.site.figures,)
+    card = {} if acceptance.card is None else {p.name: p for p in acceptance.card.points}
+    for point in (*acceptance.points, *site):
+        rows = [(point.name.replace("_", " "), point)]
+        if point.name in card:
+            rows.append(("  on the model card", card[point.name]))
+        for name, figures in rows:
+            shares = map(in_words, (figures.sensitivity, figures.specificity))
+            table.add_row(*map(_plain, (name, f"{figures.threshold:.4g}", *shares)))
+    where.print(table)
+    areas = f"Area under the ROC curve: {area_in_words(acceptance.roc.area)}"
+    if acceptance.card is not None:
+        areas += f"; on the model card {area_in_words(acceptance.card.roc.area)}"
+    where.print(_plain(f"{areas}."), soft_wrap=True)
+    for outcome in acceptance.refused:
+        text = f"Refused, {outcome.case.name}: {outcome.sentence}"
+        where.print(_plain(text), soft_wrap=True)
+    where.print(_plain(f"Report: {folder / 'acceptance.html'}"), soft_wrap=True)
+    where.print(_plain(DISCLAIMER))
+
+
 def print_checks(where: Console, checks: Sequence[Check]) -> None:
     """What is there and what is missing."""
     table = _table("", "check", "found")
@@ -208,6 +238,10 @@ def _study_table(result: Result) -> Table:
         table.add_row(_plain(f"  {member}"), _plain(f"{score:.3f}"))
     for point, word in result.decisions.items():
         table.add_row(_plain(point.replace("_", " ")), Text(word, style=_COLOURS[word]))
+    if result.site is not None:
+        own = result.site.decision.value
+        name = f"this site's own, {result.site.threshold:.3f}"
+        table.add_row(_plain(name), Text(own, style=_COLOURS[own]))
     table.add_row(
         _plain("lesion volume"), _plain("unknown" if volume is None else f"{volume:.1f} mL")
     )

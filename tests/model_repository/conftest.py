@@ -69,6 +69,9 @@ def load_model(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., L
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     def load(name: str, repository: Path = bundle, adapter: str = "model.py") -> Loaded:
+        # Triton gives every model a process of its own, with its folder on the path.
+        monkeypatch.syspath_prepend(repository / name / "1")
+        monkeypatch.delitem(sys.modules, "study_counts", raising=False)
         model = module_from(repository / name / "1" / adapter, name).TritonPythonModel()
         model.initialize(
             {

@@ -8,21 +8,13 @@ reads without the script.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from functools import cache
 from importlib.metadata import version
-from importlib.resources import files
-from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
-from markupsafe import Markup
-
-from ichclient.plain import printable
 from ichclient.report import sections
 from ichclient.report.curve import curve_from_result, slices_apart
+from ichclient.report.markup import as_it_is, page_style, policy, template, text_of
 from ichclient.report.pictures import Pictures
-from ichclient.report.windows import BRAIN, SUBDURAL, Window, filter_from_windows
+from ichclient.report.windows import BRAIN, SUBDURAL, Window
 from ichclient.result import DISCLAIMER, Result
 
 _WIDE, _NARROW = (1040, 320), (380, 280)
@@ -30,15 +22,12 @@ _WIDE, _NARROW = (1040, 320), (380, 280)
 
 def page_from_result(result: Result, pictures: Pictures | None = None) -> str:
     """The text of report.html; without pictures it has the curve, the tables and the verdicts."""
-    brightness, contrast = filter_from_windows(SUBDURAL, BRAIN)
-    style = _template("page.css").render(
-        disclaimer=DISCLAIMER, brightness=f"{brightness:.5f}", contrast=f"{contrast:.5f}"
-    )
-    script = _file("page.js") if pictures else ""
-    return _template("page.html").render(
-        style=Markup(style),  # ours, and named by its hash in the policy
-        script=Markup(script),
-        policy=_policy(style, script),
+    style = page_style()
+    script = text_of("page.js") if pictures else ""
+    return template("page.html").render(
+        style=as_it_is(style),  # ours, and named by its hash in the policy
+        script=as_it_is(script),
+        policy=policy(style, script),
         disclaimer=DISCLAIMER,
         version=version("ich-triton"),
         result=result,
@@ -51,43 +40,5 @@ def page_from_result(result: Result, pictures: Pictures | None = None) -> str:
     )
 
 
-@cache
-def _template(name: str) -> Template:
-    environment = Environment(
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=_readable,
-    )
-    environment.filters["words"] = sections.in_words
-    return environment.from_string(_file(name))
-
-
-def _readable(value: Any) -> Any:
-    """What jinja2 writes for a value: never a control character or a mark of direction."""
-    if isinstance(value, Markup) or value is None:
-        return "" if value is None else value
-    return printable(value) if isinstance(value, str) else value
-
-
-def _policy(style: str, script: str) -> str:
-    scripts = _source(script) if script else "'none'"
-    return (
-        "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
-        f"style-src {_source(style)}; script-src {scripts}"
-    )
-
-
-def _source(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
-
-
 def _window_words(window: Window) -> str:
     return f"L {window.level_hu:.0f} W {window.width_hu:.0f}"
-
-
-def _file(name: str) -> str:
-    return files(__package__).joinpath("template", name).read_text(encoding="utf-8")
