@@ -112,7 +112,7 @@ FOREIGN = {
     ],
     "pyarrow": ["training/ichtrain/data/manifest.py"],
     "pydicom": [
-        "client/ichclient/delivery/instances.py",
+        "client/ichclient/delivery/*.py",
         "client/ichclient/codecs.py",
         "client/ichclient/decoder.py",
         "client/ichclient/dicom.py",
