@@ -60,8 +60,8 @@ FOREIGN = {
         "export/ichexport/graph.py",
         "export/ichexport/merging.py",
     ],
-    "jinja2": ["client/ichclient/report/page.py"],
-    "markupsafe": ["client/ichclient/report/page.py"],
+    "jinja2": ["client/ichclient/markup.py"],
+    "markupsafe": ["client/ichclient/markup.py"],
     "highdicom": ["client/ichclient/objects/*.py", "training/ichtrain/data/masks.py"],
     "httpx": ["client/ichclient/sources/dicomweb.py", "client/ichclient/sources/http.py"],
     "grpc": [

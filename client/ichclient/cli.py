@@ -23,6 +23,7 @@ from ichclient.study_cli import (
     source_options,
     study_argument,
 )
+from ichclient.worklist_cli import mark, worklist
 
 _DIRECTORY = click.Path(path_type=Path)
 
@@ -208,4 +209,5 @@ def server_command(version_text: str, as_json: bool, **given: Any) -> None:
     click.echo(exec_text(command) if as_json else shell_text(command))
 
 
-main.add_command(audit)
+for _command in (audit, mark, worklist):
+    main.add_command(_command)
