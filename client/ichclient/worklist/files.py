@@ -36,10 +36,7 @@ def file_of_study(folder: StationFolder, key: str, name: str) -> tuple[bytes, st
         return None
     file, kind = KNOWN[name]
     try:
-        with (
-            _opened(folder, key, file) as descriptor,
-            os.fdopen(os.dup(descriptor), "rb") as opened,
-        ):
+        with _opened(folder, key, file) as opened:
             content = opened.read()
     except (OSError, ValueError):
         return None

@@ -34,6 +34,7 @@ class Row:
     tone: str
     sign: str
     headline: str
+    points: str
     score: str
     bar: float
     details: tuple[str, ...]
@@ -58,12 +59,14 @@ def row_from_place(
     decision = decision_of(study, rule.operating_point)
     judged = bool(study.decisions)
     coming = study.phase in _COMING
+    headline, points = _headline(study)
     return Row(
         key=study.key,
         place=str(number) if place.is_waiting else "",
         tone=decision.value if decision else study.phase.value,
         sign=SIGNS[decision] if decision else "…" if coming else "!",
-        headline=_headline(study),
+        headline=headline,
+        points=points,
         score=f"{study.study_score:.2f}" if study.study_score is not None else "",
         bar=round(100 * (study.study_score or 0.0), 2),
         details=tuple(_details(study)),
@@ -139,10 +142,13 @@ def iso(at: float | None) -> str | None:
     return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
-def _headline(study: StationStudy) -> str:
+def _headline(study: StationStudy) -> tuple[str, str]:
+    """One or few words, and for which operating points they hold."""
     if study.decisions:
-        return headline_of(study.decisions)
-    return _COMING.get(study.phase) or _NOT_JUDGED.get(study.phase) or "Judged without a decision"
+        word, _, points = headline_of(study.decisions).partition(" ")
+        return word, points
+    phase = _COMING.get(study.phase) or _NOT_JUDGED.get(study.phase)
+    return phase or "Judged without a decision", ""
 
 
 def _details(study: StationStudy) -> list[str]:
@@ -182,11 +188,15 @@ def _note(place: Place, *, judged: bool, coming: bool) -> str:
 
 
 def _who(identity: Identity) -> tuple[str, ...]:
+    """Whose study it is, in two lines."""
     date = identity.StudyDate
     if len(date) == 8 and date.isdigit():
         date = f"{date[:4]}-{date[4:6]}-{date[6:]}"
-    parts = (person(identity.PatientName), identity.PatientID, date, identity.StudyDescription)
-    return tuple(part for part in parts if part)
+    lines = (
+        (person(identity.PatientName), identity.PatientID),
+        (date, identity.StudyDescription),
+    )
+    return tuple(" · ".join(filter(None, line)) for line in lines if any(line))
 
 
 def person(PatientName: str) -> str:

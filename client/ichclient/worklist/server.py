@@ -6,11 +6,13 @@ for a while and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import signal
 import socket
 import ssl
 import threading
+import traceback
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -41,10 +43,16 @@ class WorklistServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, options: WorklistOptions, worklist: Worklist) -> None:
+    def __init__(
+        self,
+        options: WorklistOptions,
+        worklist: Worklist,
+        say: Callable[[str], object] = lambda _: None,
+    ) -> None:
         """Raises PortInUse and BadAccess where the address cannot be had."""
-        self.worklist = worklist
-        self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self.worklist, self.say = worklist, say
+        self._live: set[socket.socket] = set()
+        self._of_live = threading.Lock()
         self._context = _context(options)
         try:
             self.address_family = socket.getaddrinfo(options.address, None)[0][0]
@@ -71,17 +79,28 @@ class WorklistServer(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Begin a thread, or hang up where there are too many."""
-        if self._free.acquire(blocking=False):
+        with self._of_live:
+            room = len(self._live) < MAX_CONNECTIONS
+            if room:
+                self._live.add(request)
+        if room:
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve one connection."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
+    def shutdown_request(self, request: Any) -> None:
+        """A connection is over."""
+        with self._of_live:
+            self._live.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Stop listening, and hang up on everybody."""
+        super().server_close()
+        with self._of_live:
+            for request in self._live:
+                with contextlib.suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A connection that broke off is no matter."""
@@ -116,13 +135,20 @@ class _Handler(BaseHTTPRequestHandler):
         request = Request(
             method, self.path.partition("?")[0], self.headers, body, self.client_address[0]
         )
-        self._send(self.server.worklist.reply(request))
+        try:
+            reply = self.server.worklist.reply(request)
+        except Exception:  # our own fault: said without a word of what was asked
+            self.server.say(traceback.format_exc())
+            reply = sentence(500, "The work list failed at this. Its terminal says why.")
+        self._send(reply)
 
     def _refuse(self, status: int, text: str) -> None:
         self.close_connection = True
         self._send(sentence(status, text))
 
     def _send(self, reply: Reply) -> None:
+        if self.request_version == "HTTP/0.9":  # also of what was no request at all
+            self.request_version, self.close_connection = "HTTP/1.0", True
         self.send_response(reply.status)
         headers = {**_EVERY_REPLY, "Content-Security-Policy": reply.policy, **reply.headers}
         if reply.status not in (204, 304):
@@ -153,7 +179,7 @@ def serve_worklist(
     """
     worklist = Worklist(folder, options, AuditLog(folder.path), say=say)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with WorklistServer(options, worklist) as server:
+    with WorklistServer(options, worklist, say) as server:
         host = f"[{options.address}]" if ":" in options.address else options.address
         say(f"Work list at {options.scheme}://{host}:{server.server_address[1]}/  Ctrl-C ends it.")
         if not is_loopback(options.address) and options.scheme == "http":

@@ -21,7 +21,8 @@
     const wanted = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
     for (const study of studies()) {
-      const text = study.querySelector(".find").textContent.toLowerCase();
+      const parts = [...study.querySelectorAll(".find")].map((part) => part.textContent);
+      const text = parts.join(" ").toLowerCase();
       study.hidden = !wanted.every((word) => text.includes(word));
       shown += study.hidden ? 0 : 1;
     }
