@@ -16,6 +16,7 @@ import click
 from ichclient.audit_cli import audit
 from ichclient.ending_cli import json_option, told
 from ichclient.server_cli import server_options
+from ichclient.station_cli import listen, rerun, status, watch
 from ichclient.study_cli import (
     rules_options,
     series_option,
@@ -209,5 +210,5 @@ def server_command(version_text: str, as_json: bool, **given: Any) -> None:
     click.echo(exec_text(command) if as_json else shell_text(command))
 
 
-for _command in (audit, mark, worklist):
-    main.add_command(_command)
+for command in (audit, listen, mark, rerun, status, watch, worklist):
+    main.add_command(command)

@@ -8,6 +8,7 @@
         +-- RefusedInput              4   CT was found, none of it may be judged
         +-- SourceError              12   a PACS answered, but not with the whole study
         |   +-- SourceUnreachable    12   nobody answers at the PACS's address
+        |   +-- NotOffered           12   the PACS has no such service, or takes no such object
         +-- MissingExtra              1   a library of an extra is not installed
         +-- PartialResult             5   a study ended before all its slices were judged
         +-- ServerError               6   a server answered, but not with a result
@@ -74,6 +75,10 @@ class SourceError(IchClientError):
 
 class SourceUnreachable(SourceError):
     """Nobody answers at the address of the PACS, or the answer did not come in time."""
+
+
+class NotOffered(SourceError):
+    """The PACS accepts none of the services or storage classes that were proposed."""
 
 
 class MissingExtra(IchClientError):

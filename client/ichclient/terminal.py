@@ -6,7 +6,7 @@ nothing that a DICOM header holds can move the cursor or be taken for markup.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from ichclient.doctor import Check
     from ichclient.result import Judgement, Result
     from ichclient.sources.options import Progress as Callback
+    from ichclient.station.status import StudyStatus
     from ichclient.validate import Validation
 
 _COLOURS = {"positive": "bold red", "negative": "green", "indeterminate": "yellow"}
+_GRAVITY = ("positive", "indeterminate", "negative").index
 _STAGES = {
     "fetching": "Fetching the study",
     "unpacking": "Unpacking the archive",
@@ -125,6 +127,41 @@ def print_checks(where: Console, checks: Sequence[Check]) -> None:
         mark = "ok" if check.ok else "missing" if check.needed else "-"
         table.add_row(_plain(mark), _plain(check.name), _plain(check.sentence))
     where.print(table)
+
+
+def print_studies(where: Console, studies: Sequence[StudyStatus], *, identity: bool) -> None:
+    """The studies of a station, and the reasons of those that ended without a score."""
+    who = ("patient", "accession") if identity else ()
+    table = _table("key", "phase", "images", "score", "decisions", "delivered", *who)
+    for one in studies:
+        study, sums = one.study, one.deliveries
+        score = "" if study.study_score is None else f"{study.study_score:.3f}"
+        delivered = f"{sums.sent} of {sums.sent + sums.unsent + sums.refused}"
+        refused = f", {sums.refused} refused" if sums.refused else ""
+        table.add_row(
+            _plain(study.key), _plain(study.phase.value), _plain(study.images), _plain(score),
+            _decisions(study.decisions.values()),
+            _plain(delivered + refused if sums.sent + sums.unsent + sums.refused else ""),
+            *([_plain(study.identity.PatientName), _plain(study.identity.AccessionNumber)]
+              if identity else []),
+        )  # fmt: skip
+    where.print(table)
+    for one in studies:
+        study = one.study
+        if study.reason_code and study.phase.value != "judged":
+            reason = f": {study.reason}" if identity and study.reason else ""
+            where.print(_plain(f"{study.key} [{study.reason_code}]{reason}"), soft_wrap=True)
+        for row in one.deliveries.refusals:
+            where.print(
+                _plain(f"{study.key} refused by {row.target}: {row.reason}"), soft_wrap=True
+            )
+    where.print(_plain(DISCLAIMER))
+
+
+def _decisions(words: Collection[str]) -> Text:
+    """Each decision once, in the colour of the gravest."""
+    style = _COLOURS[min(words, key=_GRAVITY)] if words else ""
+    return Text(", ".join(dict.fromkeys(words)), style=style)
 
 
 def _study_table(result: Result) -> Table:

@@ -121,4 +121,4 @@ def mark(keys: tuple[str, ...], unread: bool, state: Path) -> None:
     event = "marked_unread" if unread else "marked_read"
     for key in keys:
         at = None if unread else time.time()
-        mark_study(folder, key, at, first=partial(audit.write, event, study=key))
+        mark_study(folder, key, at, first=partial(audit.write, event, key=key))

@@ -62,8 +62,9 @@ class Queued:
     """One object for one target; `file` is relative to the outbox's folder where it lies below it.
 
     `replaced` marks an object that a newer generation of its group no longer has, and of which it
-    is not known whether the target has it: it is asked for, and never sent again. Times are seconds
-    since the epoch; `reason` says why it waits or was refused, or what the target remarked.
+    is not known whether the target has it: it is asked for, and never sent again. `attempts` counts
+    those that failed. Times are seconds since the epoch. `reason` says why it waits or was refused,
+    or what the target remarked.
     """
 
     target: str
@@ -181,7 +182,7 @@ class Outbox:
         """Mark that bytes of an object are about to leave; False where it is no longer wanted."""
         return bool(
             self._execute(
-                f"UPDATE outbox SET state = 'sending', attempts = attempts + 1 {_THIS} "
+                f"UPDATE outbox SET state = 'sending' {_THIS} "
                 "AND sha256 = ? AND replaced = 0 AND state IN ('waiting', 'sending')",
                 row.target,
                 row.SOPInstanceUID,
@@ -193,10 +194,21 @@ class Outbox:
         """The target has it; `remark` is what it said beside."""
         self._update(row, "state = 'sent', replaced = 0, sent_at = ?, reason = ?", at, remark)
 
-    def later(self, row: Queued, reason: str, at: float, *, unsure: bool) -> None:
-        """Attempt it again at a time; `unsure` where the target may have it in spite of all."""
-        state = SENDING if unsure else WAITING
-        self._update(row, "state = ?, reason = ?, next_attempt_at = ?", state, reason, at)
+    def later(
+        self, row: Queued, reason: str, at: float, *, unsure: bool, failed: bool = True
+    ) -> None:
+        """Attempt it at a time; `unsure` where the target may have it in spite of all.
+
+        With `failed` an attempt is counted, without it was never made.
+        """
+        self._update(
+            row,
+            "state = ?, reason = ?, next_attempt_at = ?, attempts = attempts + ?",
+            SENDING if unsure else WAITING,
+            reason,
+            at,
+            int(failed),
+        )
 
     def refused(self, row: Queued, reason: str) -> None:
         """The target does not take it, and will not until somebody changes something."""

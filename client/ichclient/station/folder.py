@@ -23,7 +23,7 @@ from ichclient.errors import StationError
 
 _KEY = re.compile(r"[0-9a-f]{20}")
 _DATABASE = "station.sqlite3"
-_OURS = {"lock", "station.key", "incoming", "received", "results"}
+_OURS = {"lock", "station.key", "incoming", "received", "results", "outbox"}
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -50,7 +50,7 @@ class StationFolder:
                     f"Others may enter {path}, and images of patients will lie there: "
                     f"chmod 700 {path}"
                 )
-            for below in (folder.incoming, folder.received, folder.results):
+            for below in (folder.incoming, folder.received, folder.results, folder.outbox):
                 below.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise StationError(
@@ -85,6 +85,11 @@ class StationFolder:
     def results(self) -> Path:
         """A folder for each study, of its newest result."""
         return self.path / "results"
+
+    @property
+    def outbox(self) -> Path:
+        """A folder for each study, of objects that wait to be delivered."""
+        return self.path / "outbox"
 
     def images_of(self, key: str) -> Path:
         """The images of a study; raises ValueError for what is no key."""

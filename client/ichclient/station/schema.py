@@ -44,6 +44,10 @@ CREATE TABLE image (
     received_at REAL NOT NULL, from_ae TEXT NOT NULL,
     PRIMARY KEY (key, SOPInstanceUID)
 ) STRICT;
+CREATE TABLE seen (
+    path TEXT PRIMARY KEY,
+    bytes INTEGER NOT NULL, modified_ns INTEGER NOT NULL
+) STRICT;
 """
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ichclient.audit.keyed import Pseudonyms
+from ichclient.errors import RefusedInput
 from ichclient.station.arriving import Arriving
 from ichclient.station.identity import arrived_from_file
 from ichclient.station.state import Station, StationImage, Taken
@@ -83,10 +84,11 @@ class Shelf:
         """A file to receive an image into."""
         return Arriving(self._folder.incoming, self.room.max_image, self.full)
 
-    def take(self, arriving: Arriving, from_ae: str) -> Kept:
+    def take(self, arriving: Arriving, from_ae: str, announced: str | None = None) -> Kept:
         """Keep a whole image; its file is gone from `incoming/` then, whatever happens.
 
         The same image again changes nothing; one with other bytes (`Taken.OTHER`) is not kept.
+        `announced` is the SOPInstanceUID that its sender said it would have.
         Raises NoRoom where the disk does not take it, RefusedInput for what is no CT image.
         """
         arriving.finish()
@@ -95,7 +97,7 @@ class Shelf:
                 raise NoRoom(reason)
             if arriving.problem is not None:
                 raise NoRoom(arriving.problem)
-            return self._taken(arriving, from_ae)
+            return self._taken(arriving, from_ae, announced)
         except (OSError, sqlite3.Error) as error:
             told = getattr(error, "strerror", None) or str(error)
             raise NoRoom(f"The disk does not take it ({told}).") from error
@@ -107,8 +109,10 @@ class Shelf:
         with self._lock:
             self._received_bytes -= count
 
-    def _taken(self, arriving: Arriving, from_ae: str) -> Kept:
+    def _taken(self, arriving: Arriving, from_ae: str, announced: str | None) -> Kept:
         arrived = arrived_from_file(arriving.path)
+        if announced not in (None, arrived.SOPInstanceUID):
+            raise RefusedInput("It is another image than was announced. [other_uid]")
         key = self._pseudonyms.of(arrived.identity.StudyInstanceUID)
         there = self._station.image(key, arrived.SOPInstanceUID)
         if there is not None:
@@ -140,19 +144,20 @@ def swept(station: Station) -> tuple[int, tuple[str, ...]]:
     """
     folder, removed = station.folder, 0
     for path in folder.incoming.iterdir():
-        path.unlink()
+        _remove(path)
         removed += 1
     keys = {study.key for study in station.studies()}
     for study in folder.received.iterdir():
         rows = {image.file for image in station.images(study.name)}
         for path in [path for path in study.iterdir() if path.name not in rows]:
-            path.unlink()
+            _remove(path)
             removed += 1
         if not rows:
             study.rmdir()
-    for result in [path for path in folder.results.iterdir() if path.name not in keys]:
-        shutil.rmtree(result)
-        removed += 1
+    for path in (*folder.results.iterdir(), *folder.outbox.iterdir()):
+        if path.name not in keys:
+            _remove(path)
+            removed += 1
     return removed, tuple(key for key in sorted(keys) if missing_images(station, key))
 
 
@@ -161,6 +166,13 @@ def missing_images(station: Station, key: str) -> int:
     folder = station.folder.images_of(key)
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     return len({image.file for image in station.images(key)} - there)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _placed(path: Path, folder: Path) -> Path:

@@ -109,7 +109,7 @@ class Station:
 
         Images of a study that is being judged, or was, begin its next generation.
         """
-        with self._transaction():
+        with self.together():
             there = self.image(image.key, image.SOPInstanceUID)
             if there is not None:
                 return Taken.SAME if there.sha256 == image.sha256 else Taken.OTHER
@@ -142,7 +142,7 @@ class Station:
 
     def complete(self, now: float, quiet_s: float, longest_wait_s: float) -> tuple[str, ...]:
         """Studies without an image for `quiet_s` wait from now on, or after `longest_wait_s`."""
-        with self._transaction():
+        with self.together():
             rows = self._all(
                 "UPDATE study SET phase = 'waiting', waiting_at = :now WHERE phase = 'receiving' "
                 "AND (last_image_at <= :now - :quiet_s OR generation_at <= :now - :longest_s) "
@@ -151,11 +151,26 @@ class Station:
             )
         return tuple(row["key"] for row in rows)
 
+    def seen(self) -> dict[str, tuple[int, int]]:
+        """Of a watched folder: size and mtime in ns with which each file was looked at."""
+        rows = self._all("SELECT * FROM seen")
+        return {row["path"]: (row["bytes"], row["modified_ns"]) for row in rows}
+
+    def saw(self, path: str, size: int, modified_ns: int) -> None:
+        """A file of a watched folder needs no second look while it stays as it is."""
+        with self.together():
+            self._all("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", path, size, modified_ns)
+
+    def gone(self, path: str) -> None:
+        """A file is no longer in its watched folder."""
+        with self.together():
+            self._all("DELETE FROM seen WHERE path = ?", path)
+
     # What is judged.
 
     def begin(self, now: float) -> StationStudy | None:
         """The study whose turn it is, being judged from now on: first come, first served."""
-        with self._transaction():
+        with self.together():
             rows = self._all(
                 "UPDATE study SET phase = 'judging', judging_generation = generation, "
                 "attempts = attempts + 1 WHERE key = (SELECT key FROM study WHERE "
@@ -168,7 +183,7 @@ class Station:
     def judged(self, key: str, outcome: Outcome, now: float) -> None:
         """A study was judged; if images came meanwhile, it is received further."""
         self._ended(
-            key, Phase.JUDGED, now,
+            key, Phase.JUDGED, judged_at=now, judged_generation=self._judging(key),
             study_score=outcome.study_score, decisions=json.dumps(dict(outcome.decisions)),
             lesion_volume_ml=outcome.lesion_volume_ml, top_finding=outcome.top_finding,
             top_finding_score=outcome.top_finding_score, reason_code=None, reason=None,
@@ -177,14 +192,14 @@ class Station:
     def refused(self, key: str, code: str, reason: str, now: float) -> None:
         """A study must not be judged; what an earlier generation was given no longer counts."""
         self._ended(
-            key, Phase.REFUSED, now,
+            key, Phase.REFUSED, judged_at=now, judged_generation=self._judging(key),
             study_score=None, decisions="{}", lesion_volume_ml=None, top_finding=None,
             top_finding_score=None, reason_code=code, reason=reason,
         )  # fmt: skip
 
-    def failed(self, key: str, code: str, reason: str, now: float) -> None:
-        """A study could not be judged, and nobody tries again by himself."""
-        self._ended(key, Phase.FAILED, now, reason_code=code, reason=reason)
+    def failed(self, key: str, code: str, reason: str) -> None:
+        """A study could not be judged, and nobody tries again by himself; what it had stays."""
+        self._ended(key, Phase.FAILED, reason_code=code, reason=reason)
 
     def later(self, key: str, code: str, reason: str, at: float) -> None:
         """A study could not be judged now, and is tried again at a time."""
@@ -197,19 +212,19 @@ class Station:
         """A study was not judged because the station stops: no attempt was made."""
         self._set(key, "phase = 'waiting', attempts = max(attempts - 1, 0)")
 
-    def found_judging(self, most_attempts: int, now: float) -> tuple[str, ...]:
+    def found_judging(self, most_attempts: int) -> tuple[str, ...]:
         """After a start: what a station that was killed was judging waits again.
 
         One that was under way at every one of its attempts is failed: it may be what kills.
         """
-        with self._transaction():
+        with self.together():
             self._all(
-                "UPDATE study SET phase = 'failed', judged_at = ?, reason_code = 'station_ended', "
+                "UPDATE study SET phase = 'failed', reason_code = 'station_ended', "
                 "reason = 'The station ended while it judged this study, at ' || attempts || "
                 "' attempts. See what ends it, then: ichclient rerun ' || key "
                 "WHERE phase = 'judging' AND attempts >= ?",
-                now, most_attempts,
-            )  # fmt: skip
+                most_attempts,
+            )
             rows = self._all(
                 "UPDATE study SET phase = 'waiting' WHERE phase = 'judging' RETURNING key"
             )
@@ -220,7 +235,7 @@ class Station:
 
         Raises NothingFound for a key that the station does not have.
         """
-        with self._transaction():
+        with self.together():
             # One that is being judged becomes a generation more, and is judged again after it.
             rows = self._all(
                 "UPDATE study SET generation = generation + (generation = judging_generation), "
@@ -236,21 +251,25 @@ class Station:
 
     def forget(self, key: str) -> None:
         """Remove a study and its images from the state."""
-        with self._transaction():
+        with self.together():
             self._connection.execute("DELETE FROM image WHERE key = ?", (key,))
             self._connection.execute("DELETE FROM study WHERE key = ?", (key,))
 
-    def _ended(self, key: str, phase: Phase, now: float, **values: object) -> None:
+    def _judging(self, key: str) -> int:
+        study = self.study(key)
+        return study.judging_generation if study else 0
+
+    def _ended(self, key: str, phase: Phase, **values: object) -> None:
         setters = ", ".join(f"{name} = :{name}" for name in values)
         self._set(
             key, "phase = iif(generation > judging_generation, 'receiving', :phase), "
             "attempts = iif(generation > judging_generation, 0, attempts), next_attempt_at = 0, "
-            f"judged_generation = judging_generation, judged_at = :now, {setters}",
-            phase=phase, now=now, **values,
+            f"{setters}",
+            phase=phase, **values,
         )  # fmt: skip
 
     def _set(self, key: str, setters: str, **values: object) -> None:
-        with self._transaction():
+        with self.together():
             self._connection.execute(
                 f"UPDATE study SET {setters} WHERE key = :key AND phase = 'judging'",
                 {"key": key, **values},
@@ -262,6 +281,11 @@ class Station:
             return self._connection.execute(statement, given).fetchall()
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._lock, transaction(self._connection):
-            yield
+    def together(self) -> Iterator[sqlite3.Connection]:
+        """All arrows of the block as one, and whatever is done with the connection within it."""
+        with self._lock:
+            if self._connection.in_transaction:
+                yield self._connection
+            else:
+                with transaction(self._connection):
+                    yield self._connection

@@ -48,6 +48,7 @@ def mark(
         transaction(connection),
     ):
         connection.execute(_TABLE)
+        connection.execute("DELETE FROM reading_mark WHERE key NOT IN (SELECT key FROM study)")
         row = connection.execute("SELECT images FROM study WHERE key = ?", (key,)).fetchone()
         if row is None:
             raise NothingFound(f"The station at {folder.path} has no study {key}.")

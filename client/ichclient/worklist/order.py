@@ -116,6 +116,8 @@ def _place(study: StationStudy, mark: Mark | None, now: float, rule: Rule) -> Pl
     waited_s = max(0.0, now - study.received_at)
     overdue = waited_s > rule.longest_wait_s
     lane = _lane(study, rule)
+    if mark is not None and mark.read_at < study.received_at:
+        mark = None  # of the same study, which was removed here and sent again
     if mark is not None and study.images <= mark.images:
         return Place(study, Lane.READ, waited_s, is_overdue=False, mark=mark)
     if not rule.marked and waited_s > rule.shown_s:

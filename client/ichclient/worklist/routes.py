@@ -242,7 +242,7 @@ class Worklist:
         found = file_of_study(self._folder, key, name)
         if found is None:
             return sentence(404, "There is nothing here.")
-        self._note("viewed", study=key, file=KNOWN[name][0], address=request.peer)
+        self._note("viewed", key=key, file=KNOWN[name][0], address=request.peer)
         content, kind = found
         return Reply(200, content, kind, REPORT_POLICY if name == REPORT else NOTHING_POLICY)
 
@@ -257,7 +257,7 @@ class Worklist:
             self._folder,
             key,
             self._clock() if read == "1" else None,
-            first=lambda: self._audit.write(event, study=key, address=request.peer),
+            first=lambda: self._audit.write(event, key=key, address=request.peer),
         )
         if JSON in request.headers.get("Accept", ""):
             return Reply(204)

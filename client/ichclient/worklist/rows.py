@@ -1,7 +1,8 @@
 """Places in the order -> the words of the page's rows, and the same values for the JSON API.
 
 Who the patient is appears only where `identity` is asked for. Without it a row has the key and the
-AccessionNumber: enough to find the study in a PACS, and no name.
+AccessionNumber: enough to find the study in a PACS, and no name. A reason is then told in general,
+since its own sentence may name a series or a file.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from ichclient import errors
 from ichclient.markup import in_words
 from ichclient.report.sections import SIGNS, headline_of
+from ichclient.rules import RULES
 from ichclient.station.studies import Identity, Phase, StationStudy
 from ichclient.worklist.order import Lane, Place, Rule, decision_of
+from ichcore.errors import IchError
 
 _COMING = {
     Phase.RECEIVING: "Images arrive",
@@ -70,7 +74,7 @@ def row_from_place(
         score=f"{study.study_score:.2f}" if study.study_score is not None else "",
         bar=round(100 * (study.study_score or 0.0), 2),
         details=tuple(_details(study)),
-        reason=_reason(study, now),
+        reason=_reason(study, now, identity=identity),
         note=_note(place, judged=judged, coming=coming),
         accession=study.identity.AccessionNumber,
         who=_who(study.identity) if identity else (),
@@ -99,6 +103,7 @@ def values_from_place(
             "StudyDate": known.StudyDate,
             "StudyTime": known.StudyTime,
             "StudyDescription": known.StudyDescription,
+            "reason": study.reason or "",
         }
     return {
         "key": study.key,
@@ -117,7 +122,6 @@ def values_from_place(
         "top_finding": study.top_finding,
         "top_finding_score": study.top_finding_score,
         "reason_code": study.reason_code,
-        "reason": study.reason,
         "report": f"/studies/{study.key}/report" if has_report else None,
         **who,
     }
@@ -163,14 +167,26 @@ def _details(study: StationStudy) -> list[str]:
     return found
 
 
-def _reason(study: StationStudy, now: float) -> str:
+def _reason(study: StationStudy, now: float, *, identity: bool) -> str:
+    """Why a study was not judged; the sentence itself may name a series or a file."""
     if study.reason is None or study.phase is Phase.JUDGED:
         return ""
-    code = f" [{study.reason_code}]" if study.reason_code else ""
-    again = ""
+    code = study.reason_code or ""
+    text = study.reason if identity else _general(code)
+    if code and f"[{code}]" not in text:
+        text = f"{text} [{code}]"
     if study.phase is Phase.WAITING and study.next_attempt_at > now:
-        again = f" Tried again at {_clock(study.next_attempt_at, now)}."
-    return f"{study.reason}{'' if code and study.reason.endswith(code) else code}{again}"
+        text = f"{text} Tried again at {_clock(study.next_attempt_at, now)}."
+    return text
+
+
+def _general(code: str) -> str:
+    """What the code of a reason says of any study: a rule of intake, or an error."""
+    rules = {rule.code: rule.why for rule in RULES}
+    error = getattr(errors, code, None)
+    if isinstance(error, type) and issubclass(error, IchError):
+        return (error.__doc__ or "").partition("\n")[0]
+    return rules.get(code, "It could not be judged.")
 
 
 def _note(place: Place, *, judged: bool, coming: bool) -> str:

@@ -181,13 +181,14 @@ def serve_worklist(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with WorklistServer(options, worklist, say) as server:
         host = f"[{options.address}]" if ":" in options.address else options.address
-        say(f"Work list at {options.scheme}://{host}:{server.server_address[1]}/  Ctrl-C ends it.")
-        if not is_loopback(options.address) and options.scheme == "http":
-            say(
-                "Warning: it crosses the network in the clear. Put a proxy with TLS in front, or "
-                "give --tls-cert and --tls-key."
-            )
+        where = f"{options.scheme}://{host}:{server.server_address[1]}/"
         try:
+            say(f"Work list at {where}  Ctrl-C ends it.")
+            if not is_loopback(options.address) and options.scheme == "http":
+                say(
+                    "Warning: it crosses the network in the clear. Put a proxy with TLS in front, "
+                    "or give --tls-cert and --tls-key."
+                )
             server.serve_forever()
         except KeyboardInterrupt:
             say("Stopping.")

@@ -33,6 +33,14 @@ def judging(station: Station, now: float = 100.0) -> StationStudy:
     return study
 
 
+def ended(station: Station, phase: str) -> None:
+    """The study that is being judged came to an end without a score."""
+    if phase == "refused":
+        station.refused(KEY, "code", "A reason.", 105)
+    else:
+        station.failed(KEY, "code", "A reason.")
+
+
 def test_the_first_image_makes_a_study_and_the_next_join_it(
     station: Station, receive: Receive
 ) -> None:
@@ -115,9 +123,10 @@ def test_images_that_come_during_a_judgement_begin_a_generation(
     if end == "judged":
         station.judged(KEY, OUTCOME, 105)
     else:
-        getattr(station, end)(KEY, "code", "A reason.", 105)
+        ended(station, end)
     study = study_of(station)
-    assert (study.phase, study.judged_generation, study.attempts) == (Phase.RECEIVING, 1, 0)
+    assert (study.phase, study.attempts) == (Phase.RECEIVING, 0)
+    assert study.judged_generation == (0 if end == "failed" else 1)
     assert station.complete(160, 60, 600) == ()
     assert station.complete(161, 60, 600) == (KEY,)
 
@@ -131,7 +140,7 @@ def test_images_that_come_after_the_end_begin_a_generation(
     if end == "judged":
         station.judged(KEY, OUTCOME, 105)
     else:
-        getattr(station, end)(KEY, "code", "A reason.", 105)
+        ended(station, end)
     assert study_of(station).phase == end
     receive(first=2, last=3, at=200)
     study = study_of(station)
@@ -177,7 +186,7 @@ def test_a_killed_judgement_waits_again_until_it_seems_to_kill(
         begun = station.begin(100)
         assert begun is not None
         assert begun.attempts == attempt
-        waits = station.found_judging(3, 101)
+        waits = station.found_judging(3)
         assert waits == ((KEY,) if attempt < 3 else ())
     study = study_of(station)
     assert (study.phase, study.reason_code) == (Phase.FAILED, "station_ended")
@@ -195,7 +204,7 @@ def test_a_rerun_is_judged_whatever_the_phase(
     if phase is Phase.JUDGED:
         station.judged(KEY, OUTCOME, 105)
     elif phase in (Phase.REFUSED, Phase.FAILED):
-        getattr(station, phase)(KEY, "code", "A reason.", 105)
+        ended(station, phase)
     asked = station.rerun(KEY, 200)
     if phase is Phase.JUDGING:
         assert asked.phase is Phase.JUDGING
@@ -257,6 +266,15 @@ def test_threads_and_a_second_connection_lose_nothing(
         for thread in threads:
             thread.join()
     assert study_of(station).images == len(station.images(KEY)) == 100
+
+
+def test_arrows_are_one_or_none(station: Station, receive: Receive) -> None:
+    receive()
+    judging(station)
+    with pytest.raises(RuntimeError), station.together():  # noqa: PT012
+        station.judged(KEY, OUTCOME, 105)
+        raise RuntimeError
+    assert study_of(station).phase is Phase.JUDGING
 
 
 def test_a_failed_arrow_changes_nothing(station: Station, receive: Receive) -> None:

@@ -50,7 +50,9 @@ def studies(draw: st.DrawFn) -> list[StationStudy]:
 def lists(draw: st.DrawFn) -> tuple[list[StationStudy], dict[str, Mark]]:
     made = draw(studies())
     read = draw(st.lists(st.sampled_from(made), unique_by=lambda one: one.key)) if made else []
-    return made, {one.key: Mark(NOW - n, draw(st.integers(30, 33))) for n, one in enumerate(read)}
+    return made, {
+        one.key: Mark(NOW + 100 - n, draw(st.integers(30, 33))) for n, one in enumerate(read)
+    }
 
 
 @given(lists())
@@ -154,11 +156,17 @@ def test_after_a_bleed_was_read_an_overdue_one_comes_first() -> None:
 
 def test_a_study_that_grew_after_it_was_read_waits_again() -> None:
     study = of_age("one", 5, word="negative")
-    mark = Mark(NOW - 60, study.images)
+    mark = Mark(NOW, study.images)
     (place,) = ordered([study], {"one": mark}, NOW, RULE)
     assert (place.lane, place.is_waiting) == (Lane.READ, False)
     (place,) = ordered([replace(study, images=33)], {"one": mark}, NOW, RULE)
     assert (place.lane, place.is_waiting, place.mark) == (Lane.NEGATIVE, True, mark)
+
+
+def test_a_mark_of_before_it_was_sent_again_is_none() -> None:
+    study = of_age("one", 5, word="negative")
+    (place,) = ordered([study], {"one": Mark(study.received_at - 1, 99)}, NOW, RULE)
+    assert (place.lane, place.mark) == (Lane.NEGATIVE, None)
 
 
 @pytest.mark.parametrize("phase", [Phase.RECEIVING, Phase.WAITING, Phase.JUDGING, Phase.FAILED])

@@ -53,7 +53,7 @@ def test_a_mark_is_kept_and_noted_and_taken_back(served: Serve, ward: Ward) -> N
     assert (status, headers["Location"]) == (303, "/")
     assert json.loads(server.ask(f"/api/studies/{KEY}", **BEARER)[2])["lane"] == "positive"
     events = [json.loads(line) for line in _audit(ward)]
-    assert [(one["event"], one["study"]) for one in events] == [
+    assert [(one["event"], one["key"]) for one in events] == [
         ("marked_read", KEY),
         ("marked_unread", KEY),
     ]

@@ -58,7 +58,7 @@ def test_the_api_has_the_order_and_every_study(served: Serve) -> None:
     first = studies[0]
     assert first["report"] == f"/studies/{KEY}/report"
     assert (first["study_score"], first["lesion_volume_ml"], first["place"]) == (0.9, 12.5, 1)
-    assert studies[2]["reason"] == "A gap of 10 mm."
+    assert (studies[2]["reason_code"], "reason" in studies[2]) == ("gap", False)
     assert studies[1]["report"] is None
 
 
@@ -75,7 +75,7 @@ def test_who_the_patient_is_stands_there_only_where_asked_for(
     server = served(identity=identity)
     text = server.ask("/")[2] + server.ask("/api/studies")[2]
     assert b"ACC1" in text
-    for word in (b"DOE", b"JANE", b"P77", b"SECRETARY"):
+    for word in (b"DOE", b"JANE", b"P77", b"SECRETARY", b"A gap of 10 mm."):
         assert (word in text) == identity
 
 
@@ -154,7 +154,7 @@ def test_who_looked_at_what_is_noted(served: Serve, ward: Ward) -> None:
     server.ask("/list")
     (line,) = _audit(ward)
     values = json.loads(line)
-    assert (values["event"], values["study"], values["file"], values["address"]) == (
+    assert (values["event"], values["key"], values["file"], values["address"]) == (
         "viewed", KEY, "report.html", "127.0.0.1",
     )  # fmt: skip
     assert verification_of_folder(ward.folder.path).ok
