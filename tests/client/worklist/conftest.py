@@ -74,7 +74,7 @@ class Ward:
             elif phase is Phase.REFUSED:
                 station.refused(key, code, reason, at + 3)
             elif phase is Phase.FAILED:
-                station.failed(key, code, reason, at + 3)
+                station.failed(key, code, reason)
         if report is not None:
             folder = self.folder.result_of(key)
             folder.mkdir(parents=True)
@@ -177,7 +177,7 @@ def night(ward: Ward) -> Ward:
              AccessionNumber="ACC2")  # fmt: skip
     ward.add(3, 37, Phase.REFUSED, code="gap", reason="Series 2 has a gap of 10.0 mm.")
     ward.add(4, 29, outcome=outcome_of(0.22, "indeterminate", volume_ml=None), report="<p>4</p>")
-    ward.add(5, 20, Phase.FAILED, code="server_unreachable", reason="Nobody answers.")
+    ward.add(5, 20, Phase.FAILED, code="ServerUnreachable", reason="Nobody answers.")
     ward.add(6, 9, outcome=outcome_of(0.58, "positive", "negative", "negative"))
     ward.add(7, 3, Phase.JUDGING)
     ward.add(8, 2, Phase.WAITING)

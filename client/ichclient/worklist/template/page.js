@@ -27,7 +27,10 @@
       shown += study.hidden ? 0 : 1;
     }
     list.classList.toggle("searched", wanted.length > 0);
-    if (wanted.length) for (const part of list.querySelectorAll("details")) part.open = true;
+    for (const part of list.querySelectorAll("details")) {
+      part.hidden = !part.querySelector(".study:not([hidden])");
+      if (wanted.length) part.open = true;
+    }
     list.querySelector(".none-found").hidden = !wanted.length || shown > 0;
   };
 
