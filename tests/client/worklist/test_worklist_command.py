@@ -154,6 +154,18 @@ def run(*arguments: object) -> Any:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
+@pytest.mark.parametrize("command", [["worklist"], ["mark"], ["audit"], ["audit", "verify"]])
+def test_the_commands_have_help_that_loads_little(command: list[str]) -> None:
+    code = (
+        f"import sys; from ichclient.cli import main; main({[*command, '--help']!r}, "
+        "standalone_mode=False); sys.exit(' '.join({'pydicom', 'grpc', 'numpy', 'jinja2', "
+        "'http.server'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
+    assert "Usage: " in done.stdout
+
+
 def test_a_program_marks_studies_as_read(ward: Ward) -> None:
     for number in (1, 2):
         ward.add(number, 5, Phase.RECEIVING)
