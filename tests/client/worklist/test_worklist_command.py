@@ -158,7 +158,7 @@ def run(*arguments: object) -> Any:
 def test_the_commands_have_help_that_loads_little(command: list[str]) -> None:
     code = (
         f"import sys; from ichclient.cli import main; main({[*command, '--help']!r}, "
-        "standalone_mode=False); sys.exit(' '.join({'pydicom', 'grpc', 'numpy', 'jinja2', "
+        "standalone_mode=False); sys.exit(' '.join({'pydicom', 'grpc', 'rich', 'jinja2', "
         "'http.server'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
