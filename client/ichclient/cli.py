@@ -27,6 +27,7 @@ from ichclient.study_cli import (
     studies_argument,
     study_argument,
 )
+from ichclient.worklist_cli import mark, worklist
 
 _DIRECTORY = click.Path(path_type=Path)
 
@@ -243,5 +244,5 @@ def server_command(version_text: str, as_json: bool, **given: Any) -> None:
     click.echo(exec_text(command) if as_json else shell_text(command))
 
 
-for command in (audit, deliver, listen, rerun, status, watch):
+for command in (audit, deliver, listen, mark, rerun, status, watch, worklist):
     main.add_command(command)
