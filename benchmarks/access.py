@@ -145,7 +145,7 @@ def _two_servers(work: Workload, plain: TritonTransport, expected: Answer) -> di
                 access=OPEN,
                 deadline_s=DEADLINE_S,
                 retry_for_s=RETRY_FOR_S,
-            )  # fmt: skip
+            )
         ) as pool,
     ):
         pool.prove()
