@@ -43,7 +43,7 @@ from benchmarks.work import (
 )
 from benchmarks.written import write_whole
 from ichclient.connect import ProvenServer, ServerOptions, proven_server
-from ichclient.ending import told
+from ichclient.ending_cli import told
 from ichclient.repository import default_repository
 from ichcore.flight import IN_FLIGHT
 from ichcore.items import CHUNK_SLICES

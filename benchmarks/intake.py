@@ -30,7 +30,7 @@ from benchmarks.paired import timed_s
 from benchmarks.written import write_whole
 from ichclient.attributes import KEYWORDS
 from ichclient.dicom import headers_from_path
-from ichclient.ending import told
+from ichclient.ending_cli import told
 from ichclient.hounsfield import AIR_HU, hu_slices_from_series
 from ichclient.series import Series, chosen_series, series_from_scan
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ichclient.ending import told
+from ichclient.ending_cli import told
 from ichclient.server_cli import server_options
 from ichclient.study_cli import rules_options, slab_option, source_options
 
@@ -131,7 +131,7 @@ def sign(folder: Path, key: Path, name: str) -> None:
               help="Public Ed25519 key (PEM) of whom you believe to have signed.")  # fmt: skip
 @told
 def verify(folder: Path, key: Path) -> None:
-    """Say who signed the acceptance in DIR; exit code 14 where a byte of it was changed since."""
+    """Say who signed the acceptance in DIR; exit code 17 where a byte of it was changed since."""
     from ichclient.acceptance.signature import verify as verified
 
     signed = verified(folder, key)

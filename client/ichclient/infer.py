@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,29 +22,13 @@ from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.dicom import headers_from_path
 from ichclient.errors import NothingFound, PartialResult, RefusedInput, ServerRefused
 from ichclient.headers import Scan, Warning_
-from ichclient.hounsfield import hu_of_slice, hu_slices_from_series
-from ichclient.masks import Masks, bytes_from_masks, sha256_of_masks
+from ichclient.hounsfield import hu_slices_from_series
 from ichclient.objects.extra import require_highdicom
 from ichclient.objects.files import object_files
 from ichclient.objects.refused import refusals_reported
 from ichclient.output import output_folder, write_files
-from ichclient.picture import png_from_slice
-from ichclient.report.page import page_from_result
-from ichclient.report.pictures import Decode, pictures_from_slices
-from ichclient.report.table import csv_from_result
-from ichclient.result import (
-    MASKS_FILE,
-    PICTURE_FILE,
-    REPORT_FILE,
-    RESULT_FILE,
-    TABLE_FILE,
-    Bundle,
-    Judgement,
-    Result,
-    SliceResult,
-    StudyIdentity,
-    result_to_json,
-)
+from ichclient.result import Bundle, Judgement, Result, StudyIdentity
+from ichclient.result_files import files_from_judged
 from ichclient.rules import DEFAULT_BOOK, RuleBook
 from ichclient.series import Series, chosen_series, series_from_scan
 from ichclient.site_point import refuse_other_spec, site_decision
@@ -62,10 +45,12 @@ from ichclient.told import (
     judgements,
     notices,
     series_result,
+    slice_results,
     slice_verdicts,
 )
 from ichclient.tracing import traced_study
-from ichcore import SliceScores, StudyScore, mask_from_grid
+from ichclient.warm import WarmServer
+from ichcore import SliceScores, StudyScore
 
 # A study that cannot be judged is told at once; a large one is read while the server starts.
 _READ_ALONE_S = 0.5
@@ -118,7 +103,7 @@ def considered_from_path(
 
 def result_from_path(
     path: Path | str,
-    options: ServerOptions,
+    judge: ServerOptions | WarmServer,
     *,
     source: SourceOptions | None = None,
     series_uid: str | None = None,
@@ -130,9 +115,10 @@ def result_from_path(
 ) -> Result:
     """Judge the study at `path`, and write its result into the folder `out` if there is one.
 
-    `path` is whatever `opened_source` opens. With `dicom` the result is written as DICOM objects
-    too; that needs a folder. Raises an IchError for whatever stands in the way; nothing is written
-    then, except that with `dicom` a refused study gets a report that says so.
+    `path` is whatever `opened_source` opens. `judge` says which server is used for this study
+    alone, or is the one that many studies share. With `dicom` the result is written as DICOM
+    objects too; that needs a folder. Raises an IchError for whatever stands in the way; nothing is
+    written then, except that with `dicom` a refused study gets a report that says so.
     """
     started = time.monotonic()
     objects_out = out if dicom else None
@@ -148,33 +134,15 @@ def result_from_path(
         progress("reading", 0, 0)
         _give_a_moment(reading)
         progress("server", 0, 0)
-        with proven_server(options) as server:
+        with judge.lent() if isinstance(judge, WarmServer) else proven_server(judge) as server:
             study = reading.result()
             result, judged = result_from_study(study, server, progress, started)
         if out is not None:
             progress("report", 0, 0)
-            result, files = files_from_judged(study, judged, result)
+            result, files = files_from_judged(study.series, book, judged, result)
             objects = object_files(study.series, judged, result, out) if dicom else {}
             write_files(out, {**objects, **files})
     return result
-
-
-def files_from_judged(
-    study: Study, judged: Judged, result: Result
-) -> tuple[Result, dict[str, bytes]]:
-    """Every file of a result, result.json last, and the result that names the masks among them."""
-    masks = Masks(judged.mask, judged.placements, judged.grid)
-    kept = bytes_from_masks(masks)
-    result = replace(result, masks_sha256=sha256_of_masks(kept))
-    decode = partial(hu_of_slice, study.series, book=study.book)
-    pictures = pictures_from_slices(decode, masks, result)
-    return result, {
-        MASKS_FILE: kept,
-        TABLE_FILE: csv_from_result(result).encode(),
-        PICTURE_FILE: _picture(decode, judged, result),
-        REPORT_FILE: page_from_result(result, pictures).encode(),
-        RESULT_FILE: result_to_json(result).encode(),
-    }
 
 
 def result_from_study(
@@ -262,32 +230,13 @@ def _told(
         lesion_volume_ml=score.lesion_volume_ml,
         coverage_mm=score.coverage_mm,
         top_slices=score.top_slices,
-        slices=_slice_results(series, judged, members),
+        slices=slice_results(series, judged, members),
         considered=considered(series.considered),
         skipped_files=judgements(study.scan.skipped),
         slice_verdicts=slice_verdicts(series, judged.slice_warnings),
         warnings=notices(warnings),
         bundle=bundle,
         timings={name: round(seconds, 4) for name, seconds in timings.items()},
-    )
-
-
-def _slice_results(
-    series: Series, judged: Judged, members: tuple[str, ...]
-) -> tuple[SliceResult, ...]:
-    return tuple(
-        SliceResult(
-            index=index,
-            SOPInstanceUID=place.SOPInstanceUID,
-            frame_number=place.frame_number,
-            position_mm=place.position_mm,
-            origin_mm=place.origin_mm,
-            score=float(judged.score[index]),
-            member_scores=dict(zip(members, judged.member_scores[index].tolist(), strict=True)),
-            lesion_mm2=float(judged.lesion_mm2[index]),
-            brain_mm2=float(judged.brain_mm2[index]),
-        )
-        for index, place in enumerate(series.geometry.slices)
     )
 
 
@@ -300,16 +249,6 @@ def _slice_scores(judged: Judged, series: Series) -> SliceScores:
         position_mm=np.asarray(series.positions_mm, dtype=np.float32),
         provenance=judged.provenance,
     )
-
-
-def _picture(decode: Decode, judged: Judged, result: Result) -> bytes:
-    """The slice with the highest score, decoded again so that no other was kept in memory."""
-    index = result.top_slices[0]
-    one = decode(index)
-    probability = judged.mask[index] / np.float32(255)
-    mask = mask_from_grid(probability, judged.placements[index], judged.grid)
-    caption = f"slice {index + 1} of {len(result.slices)}, score {judged.score[index]:.3f}"
-    return png_from_slice(one, mask, caption)
 
 
 def _give_a_moment(reading: Future[Study]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -27,6 +30,22 @@ from ichcore import (
     study_from_slices,
 )
 from ichcore.wire import provenance_from_hashes
+
+
+def _module_beside(name: str) -> ModuleType:
+    """A module of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_pacs = _module_beside("pacs_programs")
+orthanc, start_orthanc = _pacs.orthanc, _pacs.start_orthanc
+unused_port, certificate = _pacs.unused_port, _pacs.certificate
 
 SIZE = 32
 UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)

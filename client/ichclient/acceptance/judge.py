@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 
 from ichclient.connect import ProvenServer
-from ichclient.infer import files_from_judged, result_from_study, study_from_path
+from ichclient.infer import result_from_study, study_from_path
 from ichclient.output import output_folder, write_files
 from ichclient.result import Result
+from ichclient.result_files import files_from_judged
 from ichclient.rules import DEFAULT_BOOK, RuleBook
 from ichclient.sources import SourceOptions, opened_source
 
@@ -30,6 +31,6 @@ def result_on_server(
     with output_folder(out), opened_source(path, source, lambda *_: None) as opened:
         study = study_from_path(opened, book=book, slab_mm=slab_mm)
         result, judged = result_from_study(study, server, lambda *_: None, started)
-        result, files = files_from_judged(study, judged, result)
+        result, files = files_from_judged(study.series, book, judged, result)
         write_files(out, files)
     return result

@@ -1,4 +1,4 @@
-"""How a command ends: with its answer, or one sentence on stderr and the error's exit code."""
+"""How every command ends: its answer, or one sentence on stderr and an exit code of its own."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import click
+
 from ichcore.errors import IchError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _INTERRUPTED = 130
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
 
 def told(command: _F) -> _F:
@@ -23,10 +27,10 @@ def told(command: _F) -> _F:
         except IchError as error:
             from ichclient.plain import printable
 
-            sys.stderr.write(f"Error: {printable(error)}\n")
+            click.echo(f"Error: {printable(error)}", err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
-            sys.stderr.write("Interrupted.\n")
+            click.echo("Interrupted.", err=True)
             sys.exit(_INTERRUPTED)
 
     return run  # type: ignore[return-value]
