@@ -41,7 +41,7 @@ from benchmarks.work import (
 from benchmarks.written import write_whole
 from ichclient.access import OPEN, ServerAccess
 from ichclient.connect import JUDGING_MODELS
-from ichclient.ending import told
+from ichclient.ending_cli import told
 from ichclient.flags import ServerSettings, Tls
 from ichclient.golden import GOLDEN_FILE, golden_from_file, refuse_untrue_server
 from ichclient.pool import ServerPool
