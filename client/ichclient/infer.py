@@ -41,12 +41,14 @@ from ichclient.told import (
     file_groups,
     geometry_result,
     intake_result,
+    interruption_warning,
     judgements,
     notices,
     series_result,
     slice_results,
     slice_verdicts,
 )
+from ichclient.tracing import traced_study
 from ichclient.warm import WarmServer
 from ichcore import SliceScores, StudyScore
 
@@ -149,7 +151,18 @@ def result_from_path(
 def result_from_study(
     study: Study, server: ProvenServer, progress: Progress, started: float
 ) -> tuple[Result, Judged]:
-    """Judge a study on a proven server; `started` is when its whole chain began (monotonic s)."""
+    """Judge a study on a proven server; `started` is when its whole chain began (monotonic s).
+
+    All of its calls carry one trace, whose random number the result tells.
+    """
+    with traced_study() as trace_id:
+        result, judged = _judged_study(study, server, progress, started)
+    return replace(result, trace_id=trace_id), judged
+
+
+def _judged_study(
+    study: Study, server: ProvenServer, progress: Progress, started: float
+) -> tuple[Result, Judged]:
     series, transport = study.series, server.transport
     facts = transport.metadata()
     spec = known_spec(facts.spec_sha256, server.repository)
@@ -190,7 +203,7 @@ def result_from_study(
         server_version=facts.server_version,
         contract_version=facts.contract_version,
     )
-    warnings = (*series.warnings, *judged.warnings, *_interruption_warning(interrupted))
+    warnings = (*series.warnings, *judged.warnings, *interruption_warning(interrupted))
     result = _told(study, judged, score, facts.member_names, bundle, warnings, timings)
     if spec is not None:
         site = None if point is None else site_decision(result, spec, point)
@@ -244,13 +257,3 @@ def _slice_scores(judged: Judged, series: Series) -> SliceScores:
 def _give_a_moment(reading: Future[Study]) -> None:
     with contextlib.suppress(NotYet):
         reading.result(timeout=_READ_ALONE_S)
-
-
-def _interruption_warning(interrupted: int) -> tuple[Warning_, ...]:
-    if not interrupted:
-        return ()
-    text = (
-        f"A server did not answer {interrupted} time(s), and the question was sent again; who "
-        "answers now proved the golden slices once more afterwards."
-    )
-    return (Warning_("server_interrupted", text),)
