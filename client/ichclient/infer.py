@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ichclient.combination import combination_from_repository
+from ichclient.combination import combination_from_spec, known_spec
 from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.dicom import headers_from_path
 from ichclient.errors import NothingFound, PartialResult, RefusedInput, ServerRefused
@@ -31,6 +31,7 @@ from ichclient.result import Bundle, Judgement, Result, StudyIdentity
 from ichclient.result_files import files_from_judged
 from ichclient.rules import DEFAULT_BOOK, RuleBook
 from ichclient.series import Series, chosen_series, series_from_scan
+from ichclient.site_point import refuse_other_spec, site_decision
 from ichclient.slabs import series_in_slabs
 from ichclient.sources import SourceOptions, opened_source
 from ichclient.sources.options import Progress
@@ -40,12 +41,14 @@ from ichclient.told import (
     file_groups,
     geometry_result,
     intake_result,
+    interruption_warning,
     judgements,
     notices,
     series_result,
     slice_results,
     slice_verdicts,
 )
+from ichclient.tracing import traced_study
 from ichclient.warm import WarmServer
 from ichcore import SliceScores, StudyScore
 
@@ -148,9 +151,24 @@ def result_from_path(
 def result_from_study(
     study: Study, server: ProvenServer, progress: Progress, started: float
 ) -> tuple[Result, Judged]:
-    """Judge a study on a proven server; `started` is when its whole chain began (monotonic s)."""
+    """Judge a study on a proven server; `started` is when its whole chain began (monotonic s).
+
+    All of its calls carry one trace, whose random number the result tells.
+    """
+    with traced_study() as trace_id:
+        result, judged = _judged_study(study, server, progress, started)
+    return replace(result, trace_id=trace_id), judged
+
+
+def _judged_study(
+    study: Study, server: ProvenServer, progress: Progress, started: float
+) -> tuple[Result, Judged]:
     series, transport = study.series, server.transport
     facts = transport.metadata()
+    spec = known_spec(facts.spec_sha256, server.repository)
+    point = study.book.site.point
+    if point is not None:
+        refuse_other_spec(point, facts.spec_sha256, spec)
     count = len(series.slices)
     before = time.monotonic()
     interruptions = transport.interruptions
@@ -185,10 +203,12 @@ def result_from_study(
         server_version=facts.server_version,
         contract_version=facts.contract_version,
     )
-    warnings = (*series.warnings, *judged.warnings, *_interruption_warning(interrupted))
+    warnings = (*series.warnings, *judged.warnings, *interruption_warning(interrupted))
     result = _told(study, judged, score, facts.member_names, bundle, warnings, timings)
-    known = combination_from_repository(facts.spec_sha256, server.repository)
-    return replace(result, combination=known), judged
+    if spec is not None:
+        site = None if point is None else site_decision(result, spec, point)
+        result = replace(result, combination=combination_from_spec(spec), site=site)
+    return result, judged
 
 
 def _told(
@@ -237,13 +257,3 @@ def _slice_scores(judged: Judged, series: Series) -> SliceScores:
 def _give_a_moment(reading: Future[Study]) -> None:
     with contextlib.suppress(NotYet):
         reading.result(timeout=_READ_ALONE_S)
-
-
-def _interruption_warning(interrupted: int) -> tuple[Warning_, ...]:
-    if not interrupted:
-        return ()
-    text = (
-        f"A server did not answer {interrupted} time(s), and the question was sent again; who "
-        "answers now proved the golden slices once more afterwards."
-    )
-    return (Warning_("server_interrupted", text),)
