@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from pydicom import dcmread
 
-from ichclient import infer
+from ichclient import infer, warm
 from ichclient.cli import main
 from ichclient.connect import ProvenServer
 from ichclient.delivery.folder import OUTBOX_FILE
@@ -46,7 +46,8 @@ def judge(
     def proven_server(_: object) -> Any:
         yield proven
 
-    monkeypatch.setattr(infer, "proven_server", proven_server)
+    for module in (infer, warm):
+        monkeypatch.setattr(module, "proven_server", proven_server)
 
     def judged(target: str, *options: str, folder: Path = study) -> Result:
         asked = ["infer", str(folder), "--out", str(tmp_path / "out"), "--store-to", target]
@@ -192,6 +193,29 @@ def test_what_an_earlier_result_left_is_not_sent_for_a_study_without_a_report(
     )  # fmt: skip
     assert judge(service.target, folder=tmp_path / "mixed").exit_code == RefusedInput.exit_code
     assert len(service.requests) == requests
+
+
+def test_each_of_several_studies_is_delivered(
+    judge: Callable[..., Result], service: Any, make_series: Callable[..., Path], tmp_path: Path
+) -> None:
+    service.answer_post = lambda handler: handler.answer(503) or True
+    other = make_series(tmp_path / "other", StudyInstanceUID="1.2.4", SeriesInstanceUID="1.2.4.1")
+    refused = make_series(
+        tmp_path / "refused", StudyInstanceUID="1.2.5", SeriesInstanceUID="1.2.5.1",
+        ContrastBolusAgent="IOHEXOL",
+    )  # fmt: skip
+    answer = judge(service.target, str(other))
+    assert answer.exit_code == 14, answer.stderr
+    # One that is refused gives its own exit code, and its report is delivered with the others.
+    answer = judge(service.target, str(other), str(refused))
+    assert answer.exit_code == RefusedInput.exit_code
+    assert "Warning: The objects are written" in answer.stderr
+    service.answer_post = lambda _: False
+    assert deliver(tmp_path).exit_code == 0
+    files = list((tmp_path / "out").glob("*/dicom/*.dcm"))
+    assert len({file.parent for file in files}) == 3
+    assert sorted(service.stored) == sorted(str(dcmread(file).SOPInstanceUID) for file in files)
+    assert all(len(copies) == 1 for copies in service.stored.values())
 
 
 @pytest.mark.parametrize(
