@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from ichclient.accept_cli import accept
 from ichclient.audit_cli import audit
 from ichclient.ending_cli import json_option, told
 from ichclient.server_cli import server_options
@@ -22,6 +23,7 @@ from ichclient.study_cli import (
     series_option,
     slab_option,
     source_options,
+    studies_argument,
     study_argument,
 )
 from ichclient.worklist_cli import mark, worklist
@@ -38,10 +40,18 @@ def main() -> None:
     """
 
 
+main.add_command(accept)
+
+
 @main.command()
-@study_argument
+@studies_argument
+@click.option("--each", is_flag=True, help="Judge every study within STUDY, such as an archive.")
 @click.option("--out", type=_DIRECTORY, metavar="DIR",
-              help="Write result.json, slices.csv and report.html here.")  # fmt: skip
+              help="Write result.json, slices.csv and report.html here; of several studies each "
+                   "into a folder of its own, beside summary.csv.")  # fmt: skip
+@click.option("--resume", is_flag=True,
+              help="Of several studies, skip those whose result in DIR is of the same files, rules "
+                   "and bundle.")  # fmt: skip
 @click.option("--dicom", is_flag=True,
               help="Write SR, segmentation and key images into DIR/dicom too.")  # fmt: skip
 @series_option
@@ -52,14 +62,17 @@ def main() -> None:
 @server_options
 @rules_options
 def infer(
-    study: str, out: Path | None, dicom: bool, series: str | None, slab: float | None,
-    as_json: bool, source: Any, book: Any, server: Any,
+    studies: tuple[str, ...], each: bool, out: Path | None, resume: bool, dicom: bool,
+    series: str | None, slab: float | None, as_json: bool, source: Any, book: Any, server: Any,
 ) -> None:  # fmt: skip
-    """Judge the head CT in STUDY.
+    """Judge the head CT in STUDY, or of several studies each.
 
     STUDY is a folder or file of DICOM, a zip, tar, tar.gz or tar.zst, a DICOMDIR, or a study on a
     PACS: dicomweb:https://HOST/PATH?AccessionNumber=N or dimse:CALLED_AET@HOST:PORT?... with one
     of StudyInstanceUID, SeriesInstanceUID and AccessionNumber.
+
+    Several studies are judged in turn on one server. One that fails does not stop the others, and
+    gives its exit code at the end.
     """
     from ichclient.infer import result_from_path
     from ichclient.result import result_to_json
@@ -69,10 +82,21 @@ def infer(
         raise click.UsageError("--dicom needs a folder for its objects: add --out DIR.")
     if dicom and slab is not None:
         raise click.UsageError("Objects name scanned images, and a slab is none: leave --slab out.")
+    if each or len(studies) > 1:
+        from ichclient.several.run import Wishes
+        from ichclient.several_cli import infer_several
+
+        if series is not None:
+            raise click.UsageError("--series names a series of one study: give that study alone.")
+        wishes = Wishes(source, book, slab, dicom)
+        infer_several(studies, server, wishes, out, each=each, resume=resume, as_json=as_json)
+        return
+    if resume:
+        raise click.UsageError("--resume is for several studies: add --each, or leave it out.")
     stderr = console(stderr=True)
     with progress_bar(stderr) as progress:
         result = result_from_path(
-            study, server, source=source, series_uid=series, book=book, slab_mm=slab, out=out,
+            studies[0], server, source=source, series_uid=series, book=book, slab_mm=slab, out=out,
             dicom=dicom,
             progress=progress,
         )  # fmt: skip

@@ -4,6 +4,7 @@
     +-- IchClientError                1
         +-- BadRules                  2   a rules file that cannot be understood
         +-- BadAccess                 2   certificates, keys or a token that are none
+        +-- BadLabels                 2   a table of labels that cannot be judged by
         +-- NothingFound              3   no files, no DICOM, no CT
         +-- RefusedInput              4   CT was found, none of it may be judged
         +-- SourceError              12   a PACS answered, but not with the whole study
@@ -25,6 +26,7 @@
         +-- AuditBroken              15   the audit log is not what was written
         +-- FlagRefused               2   a flag that a version of Triton lacks, or must not have
         +-- StationError             16   a station's folder cannot be used, or runs already
+        +-- NotAsSigned              17   a report that was changed, or that another key signed
 
 The numbers are the exit codes of `ichclient`; `docs/contract.md` publishes them.
 """
@@ -63,6 +65,12 @@ class BadRules(IchClientError):
 
 class BadAccess(IchClientError):
     """Certificates, a key or a token for the server that cannot be used as they are."""
+
+    exit_code = 2
+
+
+class BadLabels(IchClientError):
+    """A table of labelled studies that cannot be understood, or belongs to another acceptance."""
 
     exit_code = 2
 
@@ -155,6 +163,12 @@ class AuditBroken(IchClientError):
     """Lines of the audit log were changed, removed, added or reordered, or its end is missing."""
 
     exit_code = 15
+
+
+class NotAsSigned(IchClientError):
+    """An acceptance that was changed after it was signed, or that another key signed."""
+
+    exit_code = 17
 
 
 class FlagRefused(IchClientError):

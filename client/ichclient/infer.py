@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ichclient.combination import combination_from_repository
+from ichclient.combination import combination_from_spec, known_spec
 from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.dicom import headers_from_path
 from ichclient.errors import NothingFound, PartialResult, RefusedInput, ServerRefused
@@ -31,6 +31,7 @@ from ichclient.result import Bundle, Judgement, Result, StudyIdentity
 from ichclient.result_files import files_from_judged
 from ichclient.rules import DEFAULT_BOOK, RuleBook
 from ichclient.series import Series, chosen_series, series_from_scan
+from ichclient.site_point import refuse_other_spec, site_decision
 from ichclient.slabs import series_in_slabs
 from ichclient.sources import SourceOptions, opened_source
 from ichclient.sources.options import Progress
@@ -148,6 +149,10 @@ def result_from_study(
     """Judge a study on a proven server; `started` is when its whole chain began (monotonic s)."""
     series, transport = study.series, server.transport
     facts = transport.metadata()
+    spec = known_spec(facts.spec_sha256, server.repository)
+    point = study.book.site.point
+    if point is not None:
+        refuse_other_spec(point, facts.spec_sha256, spec)
     count = len(series.slices)
     before = time.monotonic()
     interruptions = transport.interruptions
@@ -184,8 +189,10 @@ def result_from_study(
     )
     warnings = (*series.warnings, *judged.warnings, *_interruption_warning(interrupted))
     result = _told(study, judged, score, facts.member_names, bundle, warnings, timings)
-    known = combination_from_repository(facts.spec_sha256, server.repository)
-    return replace(result, combination=known), judged
+    if spec is not None:
+        site = None if point is None else site_decision(result, spec, point)
+        result = replace(result, combination=combination_from_spec(spec), site=site)
+    return result, judged
 
 
 def _told(

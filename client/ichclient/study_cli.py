@@ -32,6 +32,12 @@ def rules_options(command: _F) -> _F:
     return run  # type: ignore[return-value]
 
 
+def _studies(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    return tuple(_study(context, parameter, value) for value in values)
+
+
 def _study(_: click.Context, __: click.Parameter, value: str) -> str:
     from ichclient.sources.address import address_from_text
 
@@ -43,6 +49,9 @@ def _study(_: click.Context, __: click.Parameter, value: str) -> str:
 
 
 study_argument = click.argument("study", callback=_study)
+studies_argument = click.argument(
+    "studies", nargs=-1, required=True, metavar="STUDY...", callback=_studies
+)
 
 
 def source_options(command: _F) -> _F:

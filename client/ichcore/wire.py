@@ -27,6 +27,8 @@ MAX_BATCH_SIZE = 64
 """Slices that one request may carry."""
 
 SPEC_FILE = "ensemble.json"
+REFERENCE_FILE = "reference.json"
+"""At the root of a repository: how its spec did on the data that its model card is about."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-import ssl
 import subprocess
 import time
 import urllib.request
@@ -42,11 +41,10 @@ class Orthanc:
     dicom_port: int
     move_port: int
     folder: Path
-    tls: bool = False
 
     @property
     def url(self) -> str:
-        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.http_port}"
+        return f"http://127.0.0.1:{self.http_port}"
 
     @property
     def dicomweb(self) -> str:
@@ -63,11 +61,14 @@ class Orthanc:
         with urllib.request.urlopen(request, timeout=30) as answer:
             assert json.load(answer)["Status"] in ("Success", "AlreadyStored")
 
-    def asked(self, path: str) -> Any:
+    def content(self, path: str) -> bytes:
         """What its REST API answers."""
-        trusting = ssl._create_unverified_context() if self.tls else None
-        with urllib.request.urlopen(self.url + path, timeout=30, context=trusting) as answer:
-            return json.load(answer)
+        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+            return bytes(answer.read())
+
+    def asked(self, path: str) -> Any:
+        """What its REST API answers in JSON."""
+        return json.loads(self.content(path))
 
     def instances(self) -> list[str]:
         """The SOPInstanceUIDs of all that it holds."""
@@ -101,9 +102,11 @@ def free_port() -> int:
 def running_orthanc(
     folder: Path, ports: Orthanc | None = None, **settings: Any
 ) -> Iterator[Orthanc]:
-    """Start the installed Orthanc with everything that it writes below `folder`."""
-    tls = bool(settings.get("SslEnabled"))
-    ports = ports or Orthanc(free_port(), free_port(), free_port(), folder, tls)
+    """Start the installed Orthanc with everything that it writes below `folder`.
+
+    With `ports` it listens where an earlier one did.
+    """
+    ports = ports or Orthanc(free_port(), free_port(), free_port(), folder)
     configuration = {
         "Name": "TEST",
         "StorageDirectory": str(folder / "storage"),

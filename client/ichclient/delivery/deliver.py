@@ -189,11 +189,13 @@ class _Delivery:
     def _leave(self, reason: str, *, failed: bool) -> None:
         """Leave what was not attempted for later, as it was."""
         now = self.clock()
-        for row in self.left.values():
-            unsure = row.state == SENDING or row.SOPInstanceUID in self.begun
-            at = now + pause_s(row.attempts)
-            self.outbox.later(row, reason, at, unsure=unsure, failed=failed)
-            self.told(row, Outcome("later", reason, unsure))
+        unsure = {uid: row.state == SENDING or uid in self.begun for uid, row in self.left.items()}
+        with self.outbox.together():
+            for uid, row in self.left.items():
+                at = now + pause_s(row.attempts)
+                self.outbox.later(row, reason, at, unsure=unsure[uid], failed=failed)
+        for uid, row in self.left.items():
+            self.told(row, Outcome("later", reason, unsure[uid]))
 
 
 def _failed(row: Queued) -> int:

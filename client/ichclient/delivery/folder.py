@@ -26,7 +26,7 @@ _LOOK_AGAIN_S = 0.1
 
 
 def queue_objects(folder: Path, targets: Iterable[Target], files: Sequence[Path]) -> Added:
-    """Queue the objects of the newest result in a folder for every target; the sum of what was done.
+    """Queue the objects of the newest result in a folder for every target; the sum for all.
 
     Raises CannotWrite and DeliveryError.
     """

@@ -126,9 +126,25 @@ class Outbox:
 
     def prepare(self) -> None:
         """Make the table where it is not there yet."""
-        with self._change():
+        with self.together():
             for statement in _SCHEMA:
                 self._connection.execute(statement)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All changes within as one transaction, or as a part of the caller's."""
+        with _told(self._folder):
+            if self._connection.in_transaction:
+                yield
+                return
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):  # a full disk has rolled back already
+                    self._connection.execute("ROLLBACK")
+                raise
 
     def path(self, row: Queued) -> Path:
         """Where the object of a row lies."""
@@ -142,7 +158,7 @@ class Outbox:
         """
         instances = [instance_from_file(file) for file in files]
         wanted = {each.SOPInstanceUID for each in instances}
-        with self._change():
+        with self.together():
             before = {row.SOPInstanceUID: row for row in self._rows("target = ?", target)}
             for each in instances:
                 self._connection.execute(
@@ -267,29 +283,13 @@ class Outbox:
 
     def _execute(self, statement: str, *values: object) -> int:
         """One change; how many rows it met."""
-        with self._change():
+        with self.together():
             return self._connection.execute(statement, values).rowcount
 
     def _relative(self, file: Path) -> str:
         file = file.resolve()
         below = file.is_relative_to(self._folder)
         return (file.relative_to(self._folder) if below else file).as_posix()
-
-    @contextmanager
-    def _change(self) -> Iterator[None]:
-        """One transaction, or a part of the caller's."""
-        with _told(self._folder):
-            if self._connection.in_transaction:
-                yield
-                return
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):  # a full disk has rolled back already
-                    self._connection.execute("ROLLBACK")
-                raise
 
 
 @contextmanager

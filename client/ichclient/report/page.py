@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from ichclient.markup import base_style, ours, source_of, template, text_of
 from ichclient.report import sections
 from ichclient.report.curve import curve_from_result, slices_apart
+from ichclient.report.markup import as_it_is, page_style, policy, template, text_of
 from ichclient.report.pictures import Pictures
-from ichclient.report.windows import BRAIN, SUBDURAL, Window, filter_from_windows
+from ichclient.report.windows import BRAIN, SUBDURAL, Window
 from ichclient.result import DISCLAIMER, Result
 
 _WIDE, _NARROW = (1040, 320), (380, 280)
@@ -21,18 +21,12 @@ _WIDE, _NARROW = (1040, 320), (380, 280)
 
 def page_from_result(result: Result, pictures: Pictures | None = None) -> str:
     """The text of report.html; without pictures it has the curve, the tables and the verdicts."""
-    brightness, contrast = filter_from_windows(SUBDURAL, BRAIN)
-    style = template(__package__, "page.css").render(
-        base=base_style(),
-        disclaimer=DISCLAIMER,
-        brightness=f"{brightness:.5f}",
-        contrast=f"{contrast:.5f}",
-    )
-    script = text_of(__package__, "page.js") if pictures else ""
-    return template(__package__, "page.html").render(
-        style=ours(style),  # named by its hash in the policy
-        script=ours(script),
-        policy=_policy(style, script),
+    style = page_style()
+    script = text_of("page.js") if pictures else ""
+    return template("page.html").render(
+        style=as_it_is(style),  # ours, and named by its hash in the policy
+        script=as_it_is(script),
+        policy=policy(style, script),
         disclaimer=DISCLAIMER,
         version=version("ich-triton"),
         result=result,
@@ -42,13 +36,6 @@ def page_from_result(result: Result, pictures: Pictures | None = None) -> str:
         sections=sections,
         apart=slices_apart(result),
         window_names={"brain": _window_words(BRAIN), "subdural": _window_words(SUBDURAL)},
-    )
-
-
-def _policy(style: str, script: str) -> str:
-    return (
-        "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
-        f"style-src {source_of(style)}; script-src {source_of(script)}"
     )
 
 

@@ -84,7 +84,16 @@ def verdicts(result: Result) -> list[Verdict]:
             f"threshold {thresholds[point]:.3f}" if point in thresholds else "",
         )
         for point, word in result.decisions.items()
-    ]
+    ] + site_verdicts(result)
+
+
+def site_verdicts(result: Result) -> list[Verdict]:
+    """The decision at the site's own operating point, which never replaces one of the bundle."""
+    site = result.site
+    if site is None:
+        return []
+    point = f"{in_words(site.name)}, this site's own"
+    return [Verdict(point, site.decision, SIGNS[site.decision], f"threshold {site.threshold:.3f}")]
 
 
 def threshold_places(result: Result) -> list[float]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import io
 import json
+import logging
+import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -183,3 +189,68 @@ def service() -> Iterator[StowService]:
         yield one
         one.shutdown()
         thread.join()
+
+
+class _Forward(BaseRequestHandler):
+    server: TlsProxy
+
+    def handle(self) -> None:
+        try:
+            outside = self.server.context.wrap_socket(self.request, server_side=True)
+        except OSError:  # they do not trust each other
+            return
+        with outside, socket.create_connection(("127.0.0.1", self.server.behind)) as inside:
+            back = threading.Thread(target=self.copied, args=(inside, outside))
+            back.start()
+            self.copied(outside, inside)
+            back.join()
+
+    def copied(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := source.recv(1 << 16):
+                target.sendall(chunk)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+class TlsProxy(ThreadingTCPServer):
+    """TLS in front of a port that has none; asks callers for a certificate that it trusts."""
+
+    daemon_threads = True
+
+    def __init__(self, behind: int, certificate: tuple[Path, Path]) -> None:
+        super().__init__(("127.0.0.1", 0), _Forward)
+        key, file = certificate
+        self.behind = behind
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(file, key)
+        self.context.load_verify_locations(file)
+        self.context.verify_mode = ssl.CERT_REQUIRED
+
+
+@pytest.fixture
+def tls_in_front(certificate: tuple[Path, Path]) -> Iterator[Callable[[int], int]]:
+    """Put TLS in front of a port; the port to call instead."""
+    with contextlib.ExitStack() as stack:
+
+        def started(behind: int) -> int:
+            proxy = stack.enter_context(TlsProxy(behind, certificate))
+            thread = threading.Thread(target=proxy.serve_forever, args=(0.01,))
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(proxy.shutdown)
+            return int(proxy.server_address[1])
+
+        yield started
+
+
+@pytest.fixture
+def swept() -> Iterator[None]:
+    """Sockets that pynetdicom leaves are collected here; records of a log would keep them."""
+    logger = logging.getLogger("pynetdicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(level)
+    gc.collect()

@@ -1,4 +1,4 @@
-"""STOW-RS: whatever a service answers, an object is stored once, refused with a reason, or waits."""
+"""STOW-RS: whatever a service answers, an object is stored once, or refused, or waits."""
 
 from __future__ import annotations
 
