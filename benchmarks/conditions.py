@@ -15,7 +15,7 @@ from typing import Any
 
 from ichclient.answers import ServerFacts
 from ichcore import EnsembleSpec
-from ichcore.wire import build_record_file
+from ichcore.wire import FUSED_ENGINE_MODEL, build_record_file
 from ichexport.entry import graph_of
 from ichexport.targets import ONNX_FILE
 
@@ -126,9 +126,9 @@ def versions_from_server(facts: ServerFacts) -> dict[str, str]:
 
 
 def engines_sha256_from_records(repository: Path, spec: EnsembleSpec) -> dict[str, str]:
-    """Hash of each member's engine, from the record beside it."""
+    """Hash of each member's engine and of the one engine, from the record beside it."""
     hashes = {}
-    for member in spec.member_names:
+    for member in (*spec.member_names, FUSED_ENGINE_MODEL):
         record = graph_of(repository, member).with_name(build_record_file(ONNX_FILE))
         hashes[member] = str(json.loads(record.read_text(encoding="utf-8"))["engine_sha256"])
     return hashes

@@ -24,7 +24,7 @@ from ichclient.errors import NothingFound, PartialResult, RefusedInput, ServerRe
 from ichclient.headers import Scan, Warning_
 from ichclient.hounsfield import hu_slices_from_series
 from ichclient.objects.extra import require_highdicom
-from ichclient.objects.files import object_files
+from ichclient.objects.files import Written, object_files, written_objects
 from ichclient.objects.refused import refusals_reported
 from ichclient.output import output_folder, write_files
 from ichclient.result import Bundle, Judgement, Result, StudyIdentity
@@ -41,12 +41,14 @@ from ichclient.told import (
     file_groups,
     geometry_result,
     intake_result,
+    interruption_warning,
     judgements,
     notices,
     series_result,
     slice_results,
     slice_verdicts,
 )
+from ichclient.tracing import traced_study
 from ichclient.warm import WarmServer
 from ichcore import SliceScores, StudyScore
 
@@ -109,6 +111,7 @@ def result_from_path(
     slab_mm: float | None = None,
     out: Path | None = None,
     dicom: bool = False,
+    written: Written = lambda _: None,
     progress: Progress = lambda *_: None,
 ) -> Result:
     """Judge the study at `path`, and write its result into the folder `out` if there is one.
@@ -125,7 +128,7 @@ def result_from_path(
     with (
         output_folder(out) if out is not None else contextlib.nullcontext(),
         opened_source(path, source, progress) as opened,
-        refusals_reported(opened, objects_out, series_uid, book),
+        refusals_reported(opened, objects_out, series_uid, book, written),
         ThreadPoolExecutor(1, thread_name_prefix="ichclient-read") as reader,
     ):
         reading = reader.submit(study_from_path, opened, series_uid, book, slab_mm)
@@ -140,13 +143,26 @@ def result_from_path(
             result, files = files_from_judged(study.series, book, judged, result)
             objects = object_files(study.series, judged, result, out) if dicom else {}
             write_files(out, {**objects, **files})
+            if dicom:
+                written(written_objects(out, objects))
     return result
 
 
 def result_from_study(
     study: Study, server: ProvenServer, progress: Progress, started: float
 ) -> tuple[Result, Judged]:
-    """Judge a study on a proven server; `started` is when its whole chain began (monotonic s)."""
+    """Judge a study on a proven server; `started` is when its whole chain began (monotonic s).
+
+    All of its calls carry one trace, whose random number the result tells.
+    """
+    with traced_study() as trace_id:
+        result, judged = _judged_study(study, server, progress, started)
+    return replace(result, trace_id=trace_id), judged
+
+
+def _judged_study(
+    study: Study, server: ProvenServer, progress: Progress, started: float
+) -> tuple[Result, Judged]:
     series, transport = study.series, server.transport
     facts = transport.metadata()
     spec = known_spec(facts.spec_sha256, server.repository)
@@ -187,7 +203,7 @@ def result_from_study(
         server_version=facts.server_version,
         contract_version=facts.contract_version,
     )
-    warnings = (*series.warnings, *judged.warnings, *_interruption_warning(interrupted))
+    warnings = (*series.warnings, *judged.warnings, *interruption_warning(interrupted))
     result = _told(study, judged, score, facts.member_names, bundle, warnings, timings)
     if spec is not None:
         site = None if point is None else site_decision(result, spec, point)
@@ -241,13 +257,3 @@ def _slice_scores(judged: Judged, series: Series) -> SliceScores:
 def _give_a_moment(reading: Future[Study]) -> None:
     with contextlib.suppress(NotYet):
         reading.result(timeout=_READ_ALONE_S)
-
-
-def _interruption_warning(interrupted: int) -> tuple[Warning_, ...]:
-    if not interrupted:
-        return ()
-    text = (
-        f"A server did not answer {interrupted} time(s), and the question was sent again; who "
-        "answers now proved the golden slices once more afterwards."
-    )
-    return (Warning_("server_interrupted", text),)

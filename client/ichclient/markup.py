@@ -1,4 +1,4 @@
-"""Templates of a package -> pages in which text from elsewhere stays text; it alone knows jinja2.
+"""Templates of a package -> pages in which text from elsewhere stays text.
 
 Every value is escaped by jinja2 and freed of control characters, whoever wrote it. A page's policy
 names its own style and script by their hashes, so markup that slipped in would not run.
@@ -17,10 +17,6 @@ from markupsafe import Markup
 
 from ichclient.plain import printable
 
-__all__ = [
-    "Template", "as_it_is", "base_style", "in_words", "source_of", "template", "text_of",
-]  # fmt: skip
-
 
 def template(package: str, name: str) -> Template:
     """The template of that name in the package's folder `template/`; it may include others there.
@@ -37,11 +33,11 @@ def text_of(package: str, name: str) -> str:
 
 def base_style() -> Markup:
     """Colours of both schemes, letters and the warning's banner, for every page."""
-    return as_it_is(text_of(__package__, "base.css"))
+    return ours(text_of(__package__, "base.css"))
 
 
-def as_it_is(text: str) -> Markup:
-    """A text of ours, not to be escaped."""
+def ours(text: str) -> Markup:
+    """Text that is markup already, and our own."""
     return Markup(text)
 
 
@@ -51,6 +47,14 @@ def source_of(text: str) -> str:
         return "'none'"
     digest = hashlib.sha256(text.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def policy(style: str, script: str = "") -> str:
+    """What a page in one file may do: show its style and its own pictures, run its script."""
+    return (
+        "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
+        f"style-src {source_of(style)}; script-src {source_of(script)}"
+    )
 
 
 def in_words(name: str) -> str:

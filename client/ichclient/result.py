@@ -185,6 +185,8 @@ class Result:
     """None where the client does not hold the spec by which the server judged."""
     masks_sha256: str | None = None
     """SHA-256 of masks.npz beside the file; None where no masks were kept."""
+    trace_id: str | None = None
+    """Of the calls to the server, drawn at random (W3C Trace Context)."""
     site: SiteDecision | None = None
     """None where the site has set no operating point of its own."""
     schema_version: int = SCHEMA_VERSION

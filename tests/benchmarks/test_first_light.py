@@ -85,7 +85,9 @@ def test_numbers_come_with_their_conditions(study: Path, repository: Path, tmp_p
     assert ratio["pairs"] == 2
     peak = measured["peak_pss"]
     assert 20 < peak["client_mib"] < peak["server_mib"]
-    assert set(conditions["engines_sha256"]) == {"ich_any", "ich_sdh", "ich_sah", "ich_small"}
+    assert set(conditions["engines_sha256"]) == {
+        "ich_any", "ich_sdh", "ich_sah", "ich_small", "ich_fused_engine",
+    }  # fmt: skip
     assert (conditions["slices"], conditions["chunk_slices"], conditions["in_flight"]) == (10, 8, 2)
     assert conditions["versions"]["triton"] == "2.51.0"
     assert {"cpu_model", "cores", "vector_flags", "load_average_end"} <= set(conditions["machine"])
@@ -95,10 +97,12 @@ def test_numbers_come_with_their_conditions(study: Path, repository: Path, tmp_p
 def test_wrong_output_gives_no_numbers(study: Path, repository: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong"
     shutil.copytree(repository, wrong)
-    model = wrong / "ich_combine" / "1" / "model.py"
+    model = wrong / "ich_provenance" / "1" / "model.py"
     true = model.read_text()
     # Less than golden slices may differ by, so that the benchmark's own proof has to see it.
-    model.write_text(true.replace('"SCORE", combined.score', '"SCORE", combined.score * 0.99'))
+    checked = "[pb_utils.Tensor(n, v) for n, v in"
+    lowered = "[pb_utils.Tensor(n, v * np.float32(0.99)) for n, v in"
+    model.write_text(true.replace(checked, lowered))
     assert model.read_text() != true
     (wrong / MANIFEST_FILE).write_text(manifest_from_repository(wrong))
     with started(study, wrong, tmp_path, *TINY, "--json") as benchmark:

@@ -171,6 +171,7 @@ def hashes(result: Result) -> list[tuple[str, str]]:
         ("Server version", bundle.server_version),
         ("Contract version", str(bundle.contract_version)),
         ("Schema version", str(result.schema_version)),
+        ("Trace", result.trace_id or ""),
         ("StudyInstanceUID", result.study.StudyInstanceUID),
         ("SeriesInstanceUID", result.series.SeriesInstanceUID),
     ]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from ichclient.markup import as_it_is, base_style, source_of, template, text_of
+from ichclient.markup import base_style, ours, source_of, template, text_of
 from ichclient.result import DISCLAIMER
 from ichclient.worklist.access import WorklistOptions
 from ichclient.worklist.order import Rule
@@ -45,22 +45,17 @@ def list_from_rows(listing: Listing, options: WorklistOptions, rule: Rule) -> st
 def page_from_list(piece: str, tag: str, options: WorklistOptions, *, login: bool) -> str:
     """The whole page around the list, which has the entity tag `tag`."""
     return template(__package__, "page.html").render(
-        style=as_it_is(_style()),
-        script=as_it_is(_script()),
-        piece=as_it_is(piece),
-        tag=tag,
-        login=login,
-        disclaimer=DISCLAIMER,
-        version=version("ich-triton"),
+        style=ours(_style()), script=ours(_script()), piece=ours(piece), tag=tag, login=login,
+        disclaimer=DISCLAIMER, version=version("ich-triton"),
         longest_min=_number(options.rule.longest_wait_s / 60),
         operating_point=options.rule.operating_point,
-    )
+    )  # fmt: skip
 
 
 def login_page(told: str = "") -> str:
     """The form that asks for the token, with what was wrong before."""
     return template(__package__, "login.html").render(
-        style=as_it_is(_style()), disclaimer=DISCLAIMER, told=told
+        style=ours(_style()), disclaimer=DISCLAIMER, told=told
     )
 
 
