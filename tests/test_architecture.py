@@ -112,7 +112,7 @@ FOREIGN = {
     ],
     "pyarrow": ["training/ichtrain/data/manifest.py"],
     "pydicom": [
-        "client/ichclient/delivery/instances.py",
+        "client/ichclient/delivery/*.py",
         "client/ichclient/codecs.py",
         "client/ichclient/decoder.py",
         "client/ichclient/dicom.py",
@@ -278,7 +278,8 @@ def test_every_module_says_what_it_is_and_stays_small(room: str, path: Path) -> 
 
 def test_test_files_and_scripts_stay_small_too() -> None:
     files = [*CHECKOUT.glob("tests/**/*.py"), *CHECKOUT.glob("benchmarks/**/*.py")]
-    counts = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    ours = [path for path in files if "node_modules" not in path.parts]
+    counts = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in ours}
     assert {name: count for name, count in counts.items() if count > MAX_LINES} == {}
 
 

@@ -15,6 +15,7 @@ import click
 
 from ichclient.accept_cli import accept
 from ichclient.audit_cli import audit
+from ichclient.delivery_cli import deliver, deliver_for_option, delivered, store_to_option
 from ichclient.ending_cli import json_option, told
 from ichclient.server_cli import server_options
 from ichclient.station_cli import listen, rerun, status, watch
@@ -53,6 +54,8 @@ main.add_command(accept)
                    "and bundle.")  # fmt: skip
 @click.option("--dicom", is_flag=True,
               help="Write SR, segmentation and key images into DIR/dicom too.")  # fmt: skip
+@store_to_option
+@deliver_for_option
 @series_option
 @slab_option
 @source_options
@@ -62,6 +65,7 @@ main.add_command(accept)
 @rules_options
 def infer(
     studies: tuple[str, ...], each: bool, out: Path | None, resume: bool, dicom: bool,
+    store_to: tuple[Any, ...], deliver_for: float,
     series: str | None, slab: float | None, as_json: bool, source: Any, book: Any, server: Any,
 ) -> None:  # fmt: skip
     """Judge the head CT in STUDY, or of several studies each.
@@ -77,6 +81,9 @@ def infer(
     from ichclient.result import result_to_json
     from ichclient.terminal import console, print_result, progress_bar
 
+    if store_to and out is None:
+        raise click.UsageError("--store-to keeps what it delivers: add --out DIR.")
+    dicom = dicom or bool(store_to)
     if dicom and out is None:
         raise click.UsageError("--dicom needs a folder for its objects: add --out DIR.")
     if dicom and slab is not None:
@@ -87,22 +94,25 @@ def infer(
 
         if series is not None:
             raise click.UsageError("--series names a series of one study: give that study alone.")
-        wishes = Wishes(source, book, slab, dicom)
-        infer_several(studies, server, wishes, out, each=each, resume=resume, as_json=as_json)
-        return
+        with delivered(out, store_to, source, deliver_for) as queue:
+            code = infer_several(
+                studies, server, Wishes(source, book, slab, dicom, queue), out, each=each,
+                resume=resume, as_json=as_json,
+            )  # fmt: skip
+        sys.exit(code)
     if resume:
         raise click.UsageError("--resume is for several studies: add --each, or leave it out.")
     stderr = console(stderr=True)
-    with progress_bar(stderr) as progress:
-        result = result_from_path(
-            studies[0], server, source=source, series_uid=series, book=book, slab_mm=slab, out=out,
-            dicom=dicom,
-            progress=progress,
-        )  # fmt: skip
-    if as_json:
-        click.echo(result_to_json(result), nl=False)
-    else:
-        print_result(stderr, result)
+    with delivered(out, store_to, source, deliver_for) as queue:
+        with progress_bar(stderr) as progress:
+            result = result_from_path(
+                studies[0], server, source=source, series_uid=series, book=book, slab_mm=slab,
+                out=out, dicom=dicom, written=queue, progress=progress,
+            )  # fmt: skip
+        if as_json:
+            click.echo(result_to_json(result), nl=False)
+        else:
+            print_result(stderr, result)
 
 
 @main.command()
@@ -233,5 +243,5 @@ def server_command(version_text: str, as_json: bool, **given: Any) -> None:
     click.echo(exec_text(command) if as_json else shell_text(command))
 
 
-for command in (audit, listen, rerun, status, watch):
+for command in (audit, deliver, listen, rerun, status, watch):
     main.add_command(command)

@@ -24,7 +24,7 @@ from ichclient.errors import NothingFound, PartialResult, RefusedInput, ServerRe
 from ichclient.headers import Scan, Warning_
 from ichclient.hounsfield import hu_slices_from_series
 from ichclient.objects.extra import require_highdicom
-from ichclient.objects.files import object_files
+from ichclient.objects.files import Written, object_files, written_objects
 from ichclient.objects.refused import refusals_reported
 from ichclient.output import output_folder, write_files
 from ichclient.result import Bundle, Judgement, Result, StudyIdentity
@@ -111,6 +111,7 @@ def result_from_path(
     slab_mm: float | None = None,
     out: Path | None = None,
     dicom: bool = False,
+    written: Written = lambda _: None,
     progress: Progress = lambda *_: None,
 ) -> Result:
     """Judge the study at `path`, and write its result into the folder `out` if there is one.
@@ -127,7 +128,7 @@ def result_from_path(
     with (
         output_folder(out) if out is not None else contextlib.nullcontext(),
         opened_source(path, source, progress) as opened,
-        refusals_reported(opened, objects_out, series_uid, book),
+        refusals_reported(opened, objects_out, series_uid, book, written),
         ThreadPoolExecutor(1, thread_name_prefix="ichclient-read") as reader,
     ):
         reading = reader.submit(study_from_path, opened, series_uid, book, slab_mm)
@@ -142,6 +143,8 @@ def result_from_path(
             result, files = files_from_judged(study.series, book, judged, result)
             objects = object_files(study.series, judged, result, out) if dicom else {}
             write_files(out, {**objects, **files})
+            if dicom:
+                written(written_objects(out, objects))
     return result
 
 

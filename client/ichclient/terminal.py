@@ -6,6 +6,7 @@ nothing that a DICOM header holds can move the cursor or be taken for markup.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ichclient.acceptance.record import Acceptance
+    from ichclient.delivery.outbox import Queued
     from ichclient.doctor import Check
     from ichclient.result import Judgement, Result
     from ichclient.several.rows import StudyRow
@@ -43,6 +45,7 @@ _STAGES = {
     "pixels": "Decoding slices",
     "report": "Drawing the report",
     "studies": "Judging studies",
+    "delivering": "Delivering objects",
 }
 
 
@@ -184,6 +187,22 @@ def print_acceptance(where: Console, acceptance: Acceptance, folder: Path) -> No
         where.print(_plain(text), soft_wrap=True)
     where.print(_plain(f"Report: {folder / 'acceptance.html'}"), soft_wrap=True)
     where.print(_plain(DISCLAIMER))
+
+
+def print_queue(where: Console, rows: Sequence[Queued]) -> None:
+    """How many objects each target has, and each that it has not, with the reason."""
+    counts = _table("target", "sent", "waiting", "refused")
+    for target in dict.fromkeys(row.target for row in rows):
+        states = Counter(row.state for row in rows if row.target == target)
+        waiting = states["waiting"] + states["sending"]
+        counts.add_row(*map(_plain, (target, states["sent"], waiting, states["refused"])))
+    where.print(counts)
+    for row in rows:
+        if row.state != "sent":
+            state = "refused" if row.state == "refused" else "waiting"
+            where.print(
+                _plain(f"{row.file} {state}: {row.reason or 'not tried yet'}"), soft_wrap=True
+            )
 
 
 def print_checks(where: Console, checks: Sequence[Check]) -> None:

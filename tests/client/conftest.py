@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
@@ -49,6 +51,10 @@ unused_port, certificate = _pacs.unused_port, _pacs.certificate
 
 SIZE = 32
 UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+_TYPE_2 = (
+    "AccessionNumber", "PatientName", "StudyID", "StudyDate", "StudyTime", "PatientBirthDate",
+    "PatientSex", "ReferringPhysicianName",
+)  # fmt: skip
 
 
 def head_hu() -> NDArray[np.int16]:
@@ -111,6 +117,42 @@ def write_series(folder: Path, z_mm: Sequence[float] | None = None, **tags: Any)
         own = {"ImagePositionPatient": [-16.0, -16.0, z], "InstanceNumber": index + 1, **tags}
         write_slice(folder / f"{index:03}.dcm", **own)
     return folder
+
+
+def legacy_converted(
+    folder: Path,
+    target: Path,
+    syntax: str = ExplicitVRLittleEndian,
+    series_uid: str | None = None,
+    files: slice = slice(None),
+) -> Path:
+    """The files of a folder as one Legacy Converted Enhanced CT image, made by highdicom."""
+    legacy = pytest.importorskip("highdicom.legacy", reason="highdicom is not installed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        frames = [dcmread(path) for path in sorted(folder.iterdir())[files]]
+        for frame in frames:
+            for keyword in _TYPE_2:
+                if keyword not in frame:
+                    setattr(frame, keyword, "")
+        image = legacy.LegacyConvertedEnhancedCTImage(
+            frames,
+            series_instance_uid=series_uid or generate_uid(),
+            series_number=9,
+            sop_instance_uid=generate_uid(),
+            instance_number=1,
+        )
+        if syntax != ExplicitVRLittleEndian:
+            image.compress(syntax)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        image.save_as(target)
+    return target
+
+
+@pytest.fixture(scope="session")
+def make_legacy_converted() -> Callable[..., Path]:
+    """`legacy_converted`, for tests that need a stack in one file."""
+    return legacy_converted
 
 
 @pytest.fixture(scope="session")

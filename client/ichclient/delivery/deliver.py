@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -25,8 +25,10 @@ from ichclient.errors import SourceError
 from ichclient.sources.http import http_service
 from ichclient.sources.node import DimseNode
 from ichclient.sources.options import SourceOptions
+from ichclient.sources.tls import tls_context
 
 LONGEST_PAUSE_S = 300.0
+_LEAST_PAUSE_S = 0.05
 _MOST_FAULTS = 2
 
 Told: TypeAlias = Callable[[Queued, Outcome], None]
@@ -69,19 +71,16 @@ def deliver_for(
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Summary:
-    """Attempt until nothing waits, or for `for_s` seconds, at whose end is a last attempt."""
+    """Attempt once, and again until nothing waits or `for_s` seconds are over; then a last time."""
     end = clock() + for_s
-    last = False
     while True:
-        deliver_due(outbox, options, told=told, ended=lambda: clock() > end, clock=clock)
-        summary = outbox.summary()
-        if summary.next_attempt_at is None or last:
+        deliver_due(outbox, options, told=told, clock=clock)
+        summary, now = outbox.summary(), clock()
+        if summary.next_attempt_at is None or now >= end:
             return summary
-        until = min(summary.next_attempt_at, end)
-        last = until >= end
-        if (wait_s := until - clock()) > 0:
-            sleep(wait_s)
-        if last:
+        until = min(max(summary.next_attempt_at, now + _LEAST_PAUSE_S), end)
+        sleep(until - now)
+        if until == end:
             outbox.hasten()
 
 
@@ -97,6 +96,14 @@ def route_to(target: Target, options: SourceOptions) -> Iterator[Route]:
         except SourceError as error:
             raise TargetAway(str(error)) from error
         yield StowRoute(http)
+
+
+def require_routes(targets: Iterable[Target], options: SourceOptions) -> None:
+    """Raise MissingExtra or SourceError, before any work is done for a target that has no way."""
+    for target in targets:
+        tls_context(options)
+        with route_to(target, options):
+            pass
 
 
 @dataclass

@@ -21,17 +21,17 @@ from ichclient.sources.options import SourceOptions
 
 OUTBOX_FILE, _LOCK_FILE = "outbox.sqlite3", ".outbox.lock"
 _STATION_FILE, _STATION_LOCK_FILE = "station.sqlite3", "lock"
-_GROUP = "."
 _LOOK_AGAIN_S = 0.1
 
 
 def queue_objects(folder: Path, targets: Iterable[Target], files: Sequence[Path]) -> Added:
     """Queue the objects of the newest result in a folder for every target; the sum for all.
 
-    Raises CannotWrite and DeliveryError.
+    A folder of several studies has a group for each. Raises CannotWrite and DeliveryError.
     """
+    group = files[0].parent.parent.relative_to(folder).as_posix()
     with opened_outbox(folder / OUTBOX_FILE) as outbox:
-        added = [outbox.add(str(target), files, _GROUP) for target in targets]
+        added = [outbox.add(str(target), files, group) for target in targets]
     return Added(
         sum(each.new for each in added),
         sum(each.known for each in added),
@@ -84,7 +84,7 @@ def refuse_unsent(folder: Path, rows: Iterable[Queued]) -> None:
     on += " goes on" if waiting else " --again tries again"
     on += ", with --again also with what was refused" if waiting and refused else ""
     raise DeliveryError(
-        f"The result is written to {folder}, not all is delivered. {' '.join(said)} {on}."
+        f"The objects are written to {folder}, and not all are delivered. {' '.join(said)} {on}."
     )
 
 
