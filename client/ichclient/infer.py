@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ichclient.allocation import keep_memory
 from ichclient.combination import combination_from_repository
 from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.dicom import headers_from_path
@@ -132,6 +133,7 @@ def result_from_path(
     then, except that with `dicom` a refused study gets a report that says so.
     """
     started = time.monotonic()
+    keep_memory()
     objects_out = out if dicom else None
     if dicom:
         require_highdicom()
