@@ -1,7 +1,8 @@
 """The C library's allocator, told to keep what a study needs over and over.
 
-Slices are arrays of a megabyte. By default glibc gives such memory back at once and fetches it again
-from the kernel, which empties it page by page: half of the client's work on uncompressed slices.
+Slices are arrays of a megabyte. By default glibc gives such memory back at once and fetches it
+again from the kernel, which empties it page by page: that was half of the client's work on
+uncompressed slices.
 """
 
 from __future__ import annotations

@@ -10,8 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,6 +30,7 @@ from ichclient.objects.files import object_files
 from ichclient.objects.refused import refusals_reported
 from ichclient.output import output_folder, write_files
 from ichclient.picture import png_from_slice
+from ichclient.reading import GLIMPSE_S, MOMENT_S, give_a_moment, raise_refusal, refusal_first
 from ichclient.report.page import page_from_result
 from ichclient.report.pictures import Decode, pictures_from_slices
 from ichclient.report.table import csv_from_result
@@ -64,9 +64,6 @@ from ichclient.told import (
     slice_verdicts,
 )
 from ichcore import SliceScores, StudyScore, mask_from_grid
-
-# A study that cannot be judged is told at once; a large one is read while the server starts.
-_READ_ALONE_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -145,9 +142,13 @@ def result_from_path(
     ):
         reading = reader.submit(study_from_path, opened, series_uid, book, slab_mm)
         progress("reading", 0, 0)
-        _give_a_moment(reading)
+        # No server is asked for a study that is refused at once; an embedded one starts meanwhile.
+        give_a_moment(reading, GLIMPSE_S if options.url is None else MOMENT_S)
         progress("server", 0, 0)
-        with proven_server(options) as server:
+        with (
+            refusal_first(reading),
+            proven_server(options, meanwhile=partial(raise_refusal, reading)) as server,
+        ):
             study = reading.result()
             result, judged = result_from_study(study, server, progress, started)
         if out is not None:
@@ -292,11 +293,6 @@ def _picture(decode: Decode, judged: Judged, result: Result) -> bytes:
     mask = mask_from_grid(probability, judged.placements[index], judged.grid)
     caption = f"slice {index + 1} of {len(result.slices)}, score {judged.score[index]:.3f}"
     return png_from_slice(one, mask, caption)
-
-
-def _give_a_moment(reading: Future[Study]) -> None:
-    with contextlib.suppress(NotYet):
-        reading.result(timeout=_READ_ALONE_S)
 
 
 def _interruption_warning(interrupted: int) -> tuple[Warning_, ...]:

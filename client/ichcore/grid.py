@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ichcore.errors import ContractError, NonFiniteError
 
@@ -199,6 +198,8 @@ def _resampled(
     outside: float,
 ) -> NDArray[np.float32]:
     """The box (left, top, right, bottom in source pixels) as an image of `shape`."""
+    from PIL import Image  # models of the server that see no pixels do without it
+
     left, top, right, bottom = box
     rows, columns = source.shape
     pad_left, pad_top = max(0, int(np.ceil(-left))), max(0, int(np.ceil(-top)))
