@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.clients import Client, Outputs
 from benchmarks.data import Pool
@@ -41,13 +43,18 @@ def refuse_untrue_answers(
         scores.append(np.asarray(expected["SCORE"], np.float64))
         for name, difference in _differences(found, expected, precision, who).items():
             largest[name] = max(largest[name], difference)
-    spread = float(np.ptp(np.concatenate(scores)))
+    refuse_blind_scores(np.concatenate(scores), precision)
+    return largest
+
+
+def refuse_blind_scores(scores: NDArray[np.floating[Any]], precision: str) -> None:
+    """Raise BlindProof where scores hardly differ, so that their agreement would prove nothing."""
+    spread = float(np.ptp(scores))
     if not spread > 5 * TOLERANCES[precision]["SCORE"]:
         raise BlindProof(
-            f"The scores of these {len(pool.hu)} slices span {spread:.2g}, so agreement would "
+            f"The scores of these {len(scores)} slices span {spread:.2g}, so agreement would "
             "prove nothing: use trained members, or a study with a bleed."
         )
-    return largest
 
 
 def _differences(

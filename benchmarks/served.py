@@ -91,7 +91,8 @@ def served(repository: Path, models: tuple[str, ...] = MODELS) -> Iterator[Serve
 def _counted(one: dict[str, Any]) -> dict[str, int]:
     """Counts and nanoseconds of one model; JSON has them as text, and leaves zeros out."""
     stats = one.get("inference_stats", {})
-    found = {"requests": int(stats.get("success", {}).get("count", 0))}
+    success = stats.get("success", {})
+    found = {"requests": int(success.get("count", 0)), "request": int(success.get("ns", 0))}
     for stage in ("queue", "compute_input", "compute_infer", "compute_output"):
         found[stage] = int(stats.get(stage, {}).get("ns", 0))
     return found
