@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,12 @@ from typing import Any, TypeVar
 import click
 
 from benchmarks.conditions import (
+    PACKAGES,
     conditions_of_run,
     cores,
     engines_sha256_from_records,
     load_average,
     now_utc,
-    PACKAGES,
 )
 from benchmarks.data import Pool, default_studies, pool_from_studies
 from benchmarks.peers.engine import EngineSettings
@@ -113,7 +114,7 @@ def benchmark_command(command: _F) -> Callable[..., Any]:
 
     @click.command(context_settings={"help_option_names": ["-h", "--help"]})
     @click.option("--repository", type=_FOLDER, help="Model repository; else the bundle's own.")
-    @click.option("--study", "studies", type=_FOLDER, multiple=True,
+    @click.option("--study", "study", type=_FOLDER, multiple=True,
                   help="Head CT to send, several times for several; else the phantom in examples/ "
                        "and a real head where one lies beside the checkout.")  # fmt: skip
     @click.option("--quick", is_flag=True, help="Few and short runs, to see that it works.")
@@ -122,12 +123,15 @@ def benchmark_command(command: _F) -> Callable[..., Any]:
     @functools.wraps(command)
     @told
     def run(
-        repository: Path | None, studies: tuple[Path, ...], quick: bool, as_json: bool,
+        repository: Path | None, study: tuple[Path, ...], quick: bool, as_json: bool,
         out: Path | None, **options: Any,
     ) -> None:  # fmt: skip
+        # By `kill` too a benchmark ends its servers; a shell's background job would ignore Ctrl-C.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.default_int_handler)
         bench = Bench(
             repository=(repository or default_repository()).resolve(),
-            studies=studies or default_studies(),
+            studies=study or default_studies(),
             quick=quick,
             say=lambda text: click.echo(text, err=True),
             date=now_utc(),
@@ -147,7 +151,7 @@ def benchmark_command(command: _F) -> Callable[..., Any]:
     return run
 
 
-def lines_from_rows(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def lines_from_rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A plain table: the first column left, the others right."""
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     return "\n".join(

@@ -8,6 +8,7 @@ request rate with Poisson arrivals. Where `perf_analyzer` itself is on PATH it i
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,10 +85,8 @@ def _closed(
     rows = [{"way": RAW, **load, **limit.as_record()}]
     requests = bench.pool.requests(CHUNK_SLICES)
     for model in (FUSED_MODEL, ENSEMBLE_MODEL):
-        client = server.client(model)
-        found = _watched(
-            bench, server, model, lambda: ClosedLoop(client, requests, in_flight), pace
-        )
+        closed = functools.partial(ClosedLoop, server.client(model), requests, in_flight)
+        found = _watched(bench, server, model, closed, pace)
         found["share_of_limit"] = {
             "p50": round(limit.percentiles_ms["p50"] / found["percentiles_ms"]["p50"], 4),
             "per_second": round(found["per_second"] / limit.per_second, 4),
@@ -96,9 +95,7 @@ def _closed(
     return rows
 
 
-def _open(
-    bench: Bench, server: Served, share: float, fastest: float, pace: Pace
-) -> dict[str, Any]:
+def _open(bench: Bench, server: Served, share: float, fastest: float, pace: Pace) -> dict[str, Any]:
     """The fused engine's model at a rate below its fastest."""
     rate = round(share * fastest, 3)
     bench.say(f"{rate:g} requests a second, {share:.0%} of the most")

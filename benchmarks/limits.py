@@ -88,9 +88,7 @@ def _named(settings: EngineSettings) -> str:
 
 def _engine(raw: RawEngine, cell: Cell, count: int) -> dict[str, Any]:
     raw.burst(cell.slices, cell.requests, cell.in_flight)  # burn-in
-    runs = [
-        raw.burst(cell.slices, cell.requests, cell.in_flight).elapsed_s for _ in range(count)
-    ]
+    runs = [raw.burst(cell.slices, cell.requests, cell.in_flight).elapsed_s for _ in range(count)]
     slices = cell.slices * cell.requests
     return {
         "slices_per_second": round(slices / median(runs), 2),

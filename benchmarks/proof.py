@@ -18,7 +18,7 @@ TOLERANCES: Mapping[str, Mapping[str, float]] = {
     },
     # Graphs of another shape round elsewhere: a head's slices differed by 0.009, members by 0.019.
     "bf16": {
-        "SCORE": 0.015, "MEMBER_SCORES": 0.04, "MASK": 0.05, "LESION_MM2": 60.0, "BRAIN_MM2": 60.0,
+        "SCORE": 0.015, "MEMBER_SCORES": 0.04, "MASK": 0.1, "LESION_MM2": 60.0, "BRAIN_MM2": 60.0,
     },
 }  # fmt: skip
 """Allowed differences by precision; areas are whole mask pixels of 4 mm2 at an edge."""
@@ -47,7 +47,7 @@ def refuse_untrue_answers(
     return largest
 
 
-def refuse_blind_scores(scores: NDArray[np.floating[Any]], precision: str) -> None:
+def refuse_blind_scores(scores: NDArray[Any], precision: str) -> None:
     """Raise BlindProof where scores hardly differ, so that their agreement would prove nothing."""
     spread = float(np.ptp(scores))
     if not spread > 5 * TOLERANCES[precision]["SCORE"]:
@@ -57,9 +57,7 @@ def refuse_blind_scores(scores: NDArray[np.floating[Any]], precision: str) -> No
         )
 
 
-def _differences(
-    found: Outputs, expected: Outputs, precision: str, who: str
-) -> dict[str, float]:
+def _differences(found: Outputs, expected: Outputs, precision: str, who: str) -> dict[str, float]:
     differences = {}
     for name, tolerance in TOLERANCES[precision].items():
         ours, theirs = found.get(name), expected[name]

@@ -1,7 +1,7 @@
 """A repository -> the embedded Triton with the ways to speak to it, each proven.
 
-    with served(repository) as server:
-        server.client("ich_fused", "grpc")
+with served(repository) as server:
+    server.client("ich_fused", "grpc")
 """
 
 from __future__ import annotations

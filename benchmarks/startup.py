@@ -8,7 +8,6 @@ client imports, the load of the engine into a fresh process. Whole and parts tak
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile

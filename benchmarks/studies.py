@@ -1,8 +1,8 @@
 """Files of a study -> what `ichclient infer` makes of the machine on a warm server.
 
-Timed is the function behind the command, from the first file opened to the finished result: headers,
-choice of series, connection, golden proof, decoding, judging. Python's imports are no part of it
-(`startup` has them).
+Timed is the function behind the command, from the first file opened to the finished result:
+headers, choice of series, connection, golden proof, decoding, judging. Python's imports are no
+part of it (`startup` has them).
 """
 
 from __future__ import annotations
@@ -84,9 +84,7 @@ def study_shares(
         "shares": {
             "infer of the engine's time": record_of(ratio_from_pairs(engine, infer)),
             "judging of the engine's time": record_of(ratio_from_pairs(engine, judging)),
-            "infer of decode and engine seconds / cores": record_of(
-                ratio_from_pairs(least, infer)
-            ),
+            "infer of decode and engine seconds / cores": record_of(ratio_from_pairs(least, infer)),
         },
     }
 

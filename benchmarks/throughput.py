@@ -19,17 +19,17 @@ from benchmarks.proof import refuse_untrue_answers
 from benchmarks.served import served
 from benchmarks.shares import our_clients, table_of_shares
 from benchmarks.studies import SYNTAXES_OF_STUDIES, study_shares
-from benchmarks.turns import CELLS, RAW, client_way, in_turns, raw_way
+from benchmarks.turns import CELLS, QUICK_CELLS, RAW, client_way, in_turns, raw_way
 
 
 @benchmark_command
 @click.option("--turns", type=click.IntRange(1), default=20, show_default=True)
 @click.option("--within", "within_s", type=click.FloatRange(1), default=240, show_default=True,
-              help="Seconds after which no turn begins, for requests and again for studies.")  # fmt: skip
+              help="Seconds after which no turn begins, of requests, of studies.")  # fmt: skip
 def main(bench: Bench, turns: int, within_s: float) -> tuple[Document, str]:
     """Measure what share of the raw engine's throughput our servers and our client reach."""
     skipped: dict[str, str] = {}
-    count = 2 if bench.quick else turns
+    count, cells = (min(2, turns), QUICK_CELLS) if bench.quick else (turns, CELLS)
     with served(bench.repository) as server, bench.raw() as raw:
         clients = our_clients(server, skipped)
         bench.say("Proving every answer")
@@ -41,7 +41,7 @@ def main(bench: Bench, turns: int, within_s: float) -> tuple[Document, str]:
         ways = {RAW: raw_way(raw)} | {
             name: client_way(client, bench.pool) for name, client in clients.items()
         }
-        timed = in_turns(ways, CELLS, count, within_s)
+        timed = in_turns(ways, cells, count, within_s)
         studies: dict[str, Any] = {}
         with tempfile.TemporaryDirectory(prefix="ich-benchmark-") as folder:
             for syntax in SYNTAXES_OF_STUDIES:
@@ -54,7 +54,7 @@ def main(bench: Bench, turns: int, within_s: float) -> tuple[Document, str]:
         "throughput",
         {
             "turns": timed.turns,
-            "ways": timed.record(CELLS),
+            "ways": timed.record(),
             "studies": studies,
             "skipped": skipped,
             "differences": differences,

@@ -39,6 +39,8 @@ class Cell:
 CELLS = (Cell(8, 1, 4), Cell(8, 2, 8), Cell(8, 4, 8), Cell(32, 1, 2))
 """Half of a second or so each, on two cores with bf16."""
 
+QUICK_CELLS = (Cell(8, 2, 2), Cell(32, 1, 1))
+
 Way = Callable[[Cell], Burst]
 
 
@@ -61,12 +63,13 @@ class Turns:
     """By way, then by name of a cell."""
     turns: int
     fell_out: Mapping[str, str]
+    cells: Sequence[Cell]
 
     def share(self, way: str, cell: Cell, of: str = RAW) -> Ratio:
         """Time of `of` divided by that of `way`: above 1 the way is the faster one."""
         return ratio_from_pairs(self.seconds[of][cell.name], self.seconds[way][cell.name])
 
-    def record(self, cells: Sequence[Cell]) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """The stored form: for each way and cell slices a second, share and runs."""
         return {
             way: {
@@ -77,7 +80,7 @@ class Turns:
                     "share": record_of(self.share(way, cell)),
                     "runs_s": [round(run, 5) for run in found[cell.name].runs_s],
                 }
-                for cell in cells
+                for cell in self.cells
             }
             for way, found in self.seconds.items()
         }
@@ -127,7 +130,7 @@ def in_turns(
         for name, cells_of in runs.items()
         if name not in fell_out
     }
-    return Turns(found, done, fell_out)
+    return Turns(found, done, fell_out, tuple(cells))
 
 
 def _from(names: list[str], turn: int) -> list[str]:

@@ -8,6 +8,7 @@ are those of the three windows together.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -61,9 +62,7 @@ class Measured:
         return {**asdict(self), "verdict": "stable" if self.stable else "not stable"}
 
 
-def measured(
-    load: Load, pace: Pace, sleep: Callable[[float], object] = time.sleep
-) -> Measured:
+def measured(load: Load, pace: Pace, sleep: Callable[[float], object] = time.sleep) -> Measured:
     """Watch a running load until it is stable, or its windows are used up."""
     sleep(pace.burn_in_s)
     edges = [time.perf_counter()]
@@ -102,7 +101,7 @@ def windows_from_records(records: Sequence[Record], edges: Sequence[float]) -> l
     """The windows between each edge and the next."""
     return [
         _window([r for r in records if start <= r.answered_s < end], end - start)
-        for start, end in zip(edges, edges[1:], strict=False)
+        for start, end in itertools.pairwise(edges)
     ]
 
 

@@ -16,14 +16,23 @@ from typing import Any
 
 import click
 
-from benchmarks.bench import Bench, Document, benchmark_command, lines_from_rows
+from benchmarks.bench import Bench, Document, benchmark_command
 from benchmarks.clients import Client
 from benchmarks.errors import BenchmarkError
 from benchmarks.peer_server import PEERS, Peer, install, running_peer
 from benchmarks.proof import refuse_untrue_answers
 from benchmarks.served import Served, served
 from benchmarks.shares import OURS, our_clients, table_of_shares
-from benchmarks.turns import CELLS, RAW, Turns, client_way, in_turns, raw_way, record_of
+from benchmarks.turns import (
+    CELLS,
+    QUICK_CELLS,
+    RAW,
+    Turns,
+    client_way,
+    in_turns,
+    raw_way,
+    record_of,
+)
 
 _IDLE_S = 2.0
 
@@ -79,16 +88,25 @@ def _idle_cores(pid: int) -> float:
 def _ahead(turns: Turns, peers: list[str], ours: str) -> dict[str, Any]:
     """Our time divided by a peer's, cell by cell: a low end above 1 is a peer ahead of us."""
     return {
-        peer: {cell.name: record_of(turns.share(peer, cell, of=ours)) for cell in CELLS}
+        peer: {cell.name: record_of(turns.share(peer, cell, of=ours)) for cell in turns.cells}
         for peer in peers
     }
 
 
 @benchmark_command
-@click.option("--install", "make", is_flag=True,
-              help="First make an environment in .venv-peers/ for each peer that has none.")
-@click.option("--peer", "names", multiple=True, type=click.Choice([p.name for p in PEERS]),
-              help="Only this one, several times for several.")
+@click.option(
+    "--install",
+    "make",
+    is_flag=True,
+    help="First make an environment in .venv-peers/ for each peer that has none.",
+)
+@click.option(
+    "--peer",
+    "names",
+    multiple=True,
+    type=click.Choice([p.name for p in PEERS]),
+    help="Only this one, several times for several.",
+)
 @click.option("--turns", type=click.IntRange(1), default=20, show_default=True)
 @click.option("--within", "within_s", type=click.FloatRange(1), default=540, show_default=True,
               help="Seconds after which no turn begins.")  # fmt: skip
@@ -97,6 +115,7 @@ def main(
 ) -> tuple[Document, str]:
     """Measure our servers beside FastAPI, mosec, BentoML and others with the same engine."""
     peers = tuple(peer for peer in PEERS if not names or peer.name in names)
+    count, cells = (min(2, turns), QUICK_CELLS) if bench.quick else (turns, CELLS)
     skipped: dict[str, str] = {}
     for peer in peers if make else ():
         if peer.version() is None:
@@ -121,7 +140,7 @@ def main(
         ways = {RAW: raw_way(raw)} | {
             name: client_way(client, bench.pool) for name, client in clients.items()
         }
-        timed = in_turns(ways, CELLS, 2 if bench.quick else turns, within_s, frozenset(found))
+        timed = in_turns(ways, cells, count, within_s, frozenset(found))
         return _document(bench, server, timed, facts, differences, skipped)
 
 
@@ -135,7 +154,7 @@ def _document(
         "peers",
         {
             "turns": timed.turns,
-            "ways": timed.record(CELLS),
+            "ways": timed.record(),
             "ours": ours,
             "our_time_over_peers": _ahead(timed, peers, ours),
             "peers": facts,

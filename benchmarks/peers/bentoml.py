@@ -3,7 +3,9 @@
 One worker process owns both cores; a synchronous method runs on threads of it.
 """
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 
@@ -18,6 +20,7 @@ from benchmarks.peers.engine import Engine, settings_from_json
 from benchmarks.peers.wire import bytes_from_outputs, hu_from_bytes
 
 _SETTINGS = "ICH_PEER_ENGINE"
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 async def _infer(request: starlette.requests.Request) -> starlette.responses.Response:
@@ -37,6 +40,8 @@ class Fused:
     """The engine in BentoML's worker process."""
 
     def __init__(self) -> None:
+        # BentoML gives its workers sessions of their own, and one that was orphaned goes on.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         _bytes.state.engine = Engine(settings_from_json(os.environ[_SETTINGS]))
 
 
@@ -44,9 +49,7 @@ def main(port: str, settings: str) -> None:
     """Serve on the loopback interface until the process is ended."""
     command = [sys.executable, "-m", "bentoml", "serve", "benchmarks.peers.bentoml:Fused"]
     environment = {**os.environ, _SETTINGS: settings, "BENTOML_DO_NOT_TRACK": "True"}
-    subprocess.run(
-        [*command, "--host", "127.0.0.1", "--port", port], env=environment, check=True
-    )
+    subprocess.run([*command, "--host", "127.0.0.1", "--port", port], env=environment, check=True)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from benchmarks.peers.wire import bytes_from_outputs, hu_from_bytes
 Body = Annotated[bytes, fastapi.Body(media_type="application/octet-stream")]
 
 
-class Fused(litserve.LitAPI):  # type: ignore[misc]  # it ships no types
+class Fused(litserve.LitAPI):
     """The engine in LitServe's worker process."""
 
     def __init__(self, settings: str) -> None:

@@ -19,7 +19,7 @@ from benchmarks.peers.wire import OUTPUTS
 _MODEL = "fused"
 
 
-class Fused(mlserver.MLModel):  # type: ignore[misc]  # seen without its types
+class Fused(mlserver.MLModel):
     """The engine as MLServer's model."""
 
     async def load(self) -> bool:
