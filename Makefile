@@ -7,6 +7,7 @@ VENV := .venv
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
+OHIF := tests/client/objects/ohif
 
 .PHONY: demo test bench bench-quick check lint types deploy-check clean
 
@@ -26,7 +27,11 @@ $(STAMP)-dev: pyproject.toml | $(VENV)/bin/python
 demo: $(STAMP)-local ## judge the phantom study in examples/ on a real Triton server
 	$(BIN)/ichclient infer examples/phantom-sdh --out demo
 
-test: $(STAMP)-dev ## every test, on real Triton
+$(STAMP)-ohif: $(OHIF)/package-lock.json $(STAMP)-dev ## what OHIF reads DICOM objects with
+	cd $(OHIF) && $(CURDIR)/$(BIN)/npm ci --silent
+	@touch $@
+
+test: $(STAMP)-dev $(STAMP)-ohif ## every test, on real Triton
 	$(BIN)/python -m pytest -q
 
 bench-quick: $(STAMP)-dev ## a few ratios against their references, in two minutes

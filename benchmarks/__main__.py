@@ -23,7 +23,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.page import write_page
 from benchmarks.tables import write_tables
 from benchmarks.targets import NAMES, RESULTS, documents_from_folder
-from ichclient.cli import told
+from ichclient.ending_cli import told
 
 _OPTIONS = {
     "limits": ("--repeats", "8"),

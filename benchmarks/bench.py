@@ -29,11 +29,10 @@ from benchmarks.data import Pool, default_studies, pool_from_studies
 from benchmarks.peers.engine import EngineSettings
 from benchmarks.raw import RawEngine, raw_engine, served_precision, settings_of_repository
 from benchmarks.written import write_whole
-from ichclient.cli import told
+from ichclient.ending_cli import told
 from ichclient.repository import default_repository
 from ichcore.flight import IN_FLIGHT
 from ichcore.items import CHUNK_SLICES
-from ichcore.wire import FUSED_ENGINE_MODEL
 from ichexport.repository import spec_of_repository
 
 Say = Callable[[str], object]
@@ -77,9 +76,7 @@ class Bench:
     def document(self, name: str, found: Document, triton: str | None = None) -> Document:
         """What was found, with its conditions."""
         spec = spec_of_repository(self.repository)
-        hashes = engines_sha256_from_records(
-            self.repository, (*spec.member_names, FUSED_ENGINE_MODEL)
-        )
+        hashes = engines_sha256_from_records(self.repository, spec)
         conditions = conditions_of_run(self.date, self.load_start, PACKAGES)
         if triton is not None:
             conditions["versions"]["triton"] = triton

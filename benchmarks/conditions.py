@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ichcore import EnsembleSpec
+from ichcore.wire import FUSED_ENGINE_MODEL
 from ichexport.entry import released_record
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
@@ -90,8 +92,9 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
     return versions
 
 
-def engines_sha256_from_records(repository: Path, models: Iterable[str]) -> dict[str, str]:
-    """Hash of each model's engine, from the record beside it."""
+def engines_sha256_from_records(repository: Path, spec: EnsembleSpec) -> dict[str, str]:
+    """Hash of each member's engine and of the one engine, from the record beside it."""
+    models = (*spec.member_names, FUSED_ENGINE_MODEL)
     return {name: str(released_record(repository, name)["engine_sha256"]) for name in models}
 
 

@@ -17,7 +17,7 @@ from benchmarks.data import CHECKOUT
 from benchmarks.errors import BenchmarkError
 from benchmarks.targets import Documents, documents_from_folder, targets_from_documents
 from benchmarks.written import write_whole
-from ichclient.cli import told
+from ichclient.ending_cli import told
 
 
 def speed_table(documents: Documents) -> str:

@@ -7,7 +7,6 @@ Both take the HU on the grid, apply the same engines, combination and study rule
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +27,10 @@ from ichcore import (
     study_from_slices,
 )
 from ichcore.items import items_from_slices
+from ichcore.wire import FUSED_ENGINE_MODEL
 from ichexport.engines import Runner, openvino_from_onnx, openvino_has_bf16
 from ichexport.entry import graph_of
-from ichexport.golden import combined_from_runners
+from ichexport.gate import combined_from_engine
 from ichexport.repository import spec_of_repository
 
 TOLERANCE_SCORE = 1e-3
@@ -75,9 +75,9 @@ class Answer:
 
 @dataclass(frozen=True)
 class InProcess:
-    """The members of a repository, compiled in this process, with their spec."""
+    """The one engine of a repository, compiled in this process, with its spec."""
 
-    runners: Mapping[str, Runner]
+    run: Runner
     spec: EnsembleSpec
     precision: str
 
@@ -91,30 +91,23 @@ def hu_study_from_path(path: Path, grid: Grid) -> HUStudy:
 
 
 def precision_of_processor() -> str:
-    """The precision that the served members choose here: `bf16` or `f32`."""
+    """The precision that the served engines choose here: `bf16` or `f32`."""
     return "bf16" if openvino_has_bf16() else "f32"
 
 
 def in_process_from_repository(repository: Path) -> InProcess:
-    """Compile every member's graph with OpenVINO, in the precision that is served."""
-    spec = spec_of_repository(repository)
+    """Compile the graph of the whole ensemble with OpenVINO, in the precision that is served."""
     precision = precision_of_processor()
-    runners = {
-        name: openvino_from_onnx(graph_of(repository, name), precision)
-        for name in spec.member_names
-    }
-    return InProcess(runners, spec, precision)
+    run = openvino_from_onnx(graph_of(repository, FUSED_ENGINE_MODEL), precision)
+    return InProcess(run, spec_of_repository(repository), precision)
 
 
 def answer_in_process(engines: InProcess, study: HUStudy, chunk_slices: int) -> Answer:
-    """Judge a study without a server: members, combination and study rule, chunk after chunk.
+    """Judge a study without a server: engine and study rule, chunk after chunk.
 
     Chunks follow each other because OpenVINO gives each of them every core.
     """
-    parts = [
-        combined_from_runners(engines.runners, hu, engines.spec)
-        for hu in study.chunks(chunk_slices)
-    ]
+    parts = [combined_from_engine(engines.run, hu) for hu in study.chunks(chunk_slices)]
     slices = slices_from_combined(parts, study.position_mm, "in-process")
     mask = np.concatenate([part.mask for part in parts])
     return Answer(slices, mask, study_from_slices(slices, engines.spec))
@@ -123,7 +116,7 @@ def answer_in_process(engines: InProcess, study: HUStudy, chunk_slices: int) -> 
 def answer_from_server(
     transport: Transport, study: HUStudy, chunk_slices: int, in_flight: int
 ) -> Answer:
-    """Judge a study over gRPC: `ich_ensemble` for each chunk, then `ich_study`."""
+    """Judge a study over gRPC: `ich_fused` for each chunk, then `ich_study`."""
     with ThreadPoolExecutor(in_flight, thread_name_prefix="benchmark-send") as pool:
         chunks = list(pool.map(transport.infer, study.chunks(chunk_slices)))
     slices = SliceScores(

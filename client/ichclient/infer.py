@@ -13,41 +13,25 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ichclient.combination import combination_from_repository
+from ichclient.combination import combination_from_spec, known_spec
 from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.dicom import headers_from_path
 from ichclient.errors import NothingFound, PartialResult, RefusedInput, ServerRefused
 from ichclient.headers import Scan, Warning_
-from ichclient.hounsfield import hu_of_slice, hu_slices_from_series
-from ichclient.masks import Masks, bytes_from_masks, sha256_of_masks
+from ichclient.hounsfield import hu_slices_from_series
 from ichclient.objects.extra import require_highdicom
-from ichclient.objects.files import object_files
+from ichclient.objects.files import Written, object_files, written_objects
 from ichclient.objects.refused import refusals_reported
 from ichclient.output import output_folder, write_files
-from ichclient.picture import png_from_slice
-from ichclient.report.page import page_from_result
-from ichclient.report.pictures import Decode, pictures_from_slices
-from ichclient.report.table import csv_from_result
-from ichclient.result import (
-    MASKS_FILE,
-    PICTURE_FILE,
-    REPORT_FILE,
-    RESULT_FILE,
-    TABLE_FILE,
-    Bundle,
-    Judgement,
-    Result,
-    SliceResult,
-    StudyIdentity,
-    result_to_json,
-)
+from ichclient.result import Bundle, Judgement, Result, StudyIdentity
+from ichclient.result_files import files_from_judged
 from ichclient.rules import DEFAULT_BOOK, RuleBook
 from ichclient.series import Series, chosen_series, series_from_scan
+from ichclient.site_point import refuse_other_spec, site_decision
 from ichclient.slabs import series_in_slabs
 from ichclient.sources import SourceOptions, opened_source
 from ichclient.sources.options import Progress
@@ -57,12 +41,16 @@ from ichclient.told import (
     file_groups,
     geometry_result,
     intake_result,
+    interruption_warning,
     judgements,
     notices,
     series_result,
+    slice_results,
     slice_verdicts,
 )
-from ichcore import SliceScores, StudyScore, mask_from_grid
+from ichclient.tracing import traced_study
+from ichclient.warm import WarmServer
+from ichcore import SliceScores, StudyScore
 
 # A study that cannot be judged is told at once; a large one is read while the server starts.
 _READ_ALONE_S = 0.5
@@ -115,7 +103,7 @@ def considered_from_path(
 
 def result_from_path(
     path: Path | str,
-    options: ServerOptions,
+    judge: ServerOptions | WarmServer,
     *,
     source: SourceOptions | None = None,
     series_uid: str | None = None,
@@ -123,13 +111,15 @@ def result_from_path(
     slab_mm: float | None = None,
     out: Path | None = None,
     dicom: bool = False,
+    written: Written = lambda _: None,
     progress: Progress = lambda *_: None,
 ) -> Result:
     """Judge the study at `path`, and write its result into the folder `out` if there is one.
 
-    `path` is whatever `opened_source` opens. With `dicom` the result is written as DICOM objects
-    too; that needs a folder. Raises an IchError for whatever stands in the way; nothing is written
-    then, except that with `dicom` a refused study gets a report that says so.
+    `path` is whatever `opened_source` opens. `judge` says which server is used for this study
+    alone, or is the one that many studies share. With `dicom` the result is written as DICOM
+    objects too; that needs a folder. Raises an IchError for whatever stands in the way; nothing is
+    written then, except that with `dicom` a refused study gets a report that says so.
     """
     started = time.monotonic()
     objects_out = out if dicom else None
@@ -138,48 +128,47 @@ def result_from_path(
     with (
         output_folder(out) if out is not None else contextlib.nullcontext(),
         opened_source(path, source, progress) as opened,
-        refusals_reported(opened, objects_out, series_uid, book),
+        refusals_reported(opened, objects_out, series_uid, book, written),
         ThreadPoolExecutor(1, thread_name_prefix="ichclient-read") as reader,
     ):
         reading = reader.submit(study_from_path, opened, series_uid, book, slab_mm)
         progress("reading", 0, 0)
         _give_a_moment(reading)
         progress("server", 0, 0)
-        with proven_server(options) as server:
+        with judge.lent() if isinstance(judge, WarmServer) else proven_server(judge) as server:
             study = reading.result()
             result, judged = result_from_study(study, server, progress, started)
         if out is not None:
             progress("report", 0, 0)
-            result, files = files_from_judged(study, judged, result)
+            result, files = files_from_judged(study.series, book, judged, result)
             objects = object_files(study.series, judged, result, out) if dicom else {}
             write_files(out, {**objects, **files})
+            if dicom:
+                written(written_objects(out, objects))
     return result
-
-
-def files_from_judged(
-    study: Study, judged: Judged, result: Result
-) -> tuple[Result, dict[str, bytes]]:
-    """Every file of a result, result.json last, and the result that names the masks among them."""
-    masks = Masks(judged.mask, judged.placements, judged.grid)
-    kept = bytes_from_masks(masks)
-    result = replace(result, masks_sha256=sha256_of_masks(kept))
-    decode = partial(hu_of_slice, study.series, book=study.book)
-    pictures = pictures_from_slices(decode, masks, result)
-    return result, {
-        MASKS_FILE: kept,
-        TABLE_FILE: csv_from_result(result).encode(),
-        PICTURE_FILE: _picture(decode, judged, result),
-        REPORT_FILE: page_from_result(result, pictures).encode(),
-        RESULT_FILE: result_to_json(result).encode(),
-    }
 
 
 def result_from_study(
     study: Study, server: ProvenServer, progress: Progress, started: float
 ) -> tuple[Result, Judged]:
-    """Judge a study on a proven server; `started` is when its whole chain began (monotonic s)."""
+    """Judge a study on a proven server; `started` is when its whole chain began (monotonic s).
+
+    All of its calls carry one trace, whose random number the result tells.
+    """
+    with traced_study() as trace_id:
+        result, judged = _judged_study(study, server, progress, started)
+    return replace(result, trace_id=trace_id), judged
+
+
+def _judged_study(
+    study: Study, server: ProvenServer, progress: Progress, started: float
+) -> tuple[Result, Judged]:
     series, transport = study.series, server.transport
     facts = transport.metadata()
+    spec = known_spec(facts.spec_sha256, server.repository)
+    point = study.book.site.point
+    if point is not None:
+        refuse_other_spec(point, facts.spec_sha256, spec)
     count = len(series.slices)
     before = time.monotonic()
     interruptions = transport.interruptions
@@ -214,10 +203,12 @@ def result_from_study(
         server_version=facts.server_version,
         contract_version=facts.contract_version,
     )
-    warnings = (*series.warnings, *judged.warnings, *_interruption_warning(interrupted))
+    warnings = (*series.warnings, *judged.warnings, *interruption_warning(interrupted))
     result = _told(study, judged, score, facts.member_names, bundle, warnings, timings)
-    known = combination_from_repository(facts.spec_sha256, server.repository)
-    return replace(result, combination=known), judged
+    if spec is not None:
+        site = None if point is None else site_decision(result, spec, point)
+        result = replace(result, combination=combination_from_spec(spec), site=site)
+    return result, judged
 
 
 def _told(
@@ -242,32 +233,13 @@ def _told(
         lesion_volume_ml=score.lesion_volume_ml,
         coverage_mm=score.coverage_mm,
         top_slices=score.top_slices,
-        slices=_slice_results(series, judged, members),
+        slices=slice_results(series, judged, members),
         considered=considered(series.considered),
         skipped_files=judgements(study.scan.skipped),
         slice_verdicts=slice_verdicts(series, judged.slice_warnings),
         warnings=notices(warnings),
         bundle=bundle,
         timings={name: round(seconds, 4) for name, seconds in timings.items()},
-    )
-
-
-def _slice_results(
-    series: Series, judged: Judged, members: tuple[str, ...]
-) -> tuple[SliceResult, ...]:
-    return tuple(
-        SliceResult(
-            index=index,
-            SOPInstanceUID=place.SOPInstanceUID,
-            frame_number=place.frame_number,
-            position_mm=place.position_mm,
-            origin_mm=place.origin_mm,
-            score=float(judged.score[index]),
-            member_scores=dict(zip(members, judged.member_scores[index].tolist(), strict=True)),
-            lesion_mm2=float(judged.lesion_mm2[index]),
-            brain_mm2=float(judged.brain_mm2[index]),
-        )
-        for index, place in enumerate(series.geometry.slices)
     )
 
 
@@ -282,26 +254,6 @@ def _slice_scores(judged: Judged, series: Series) -> SliceScores:
     )
 
 
-def _picture(decode: Decode, judged: Judged, result: Result) -> bytes:
-    """The slice with the highest score, decoded again so that no other was kept in memory."""
-    index = result.top_slices[0]
-    one = decode(index)
-    probability = judged.mask[index] / np.float32(255)
-    mask = mask_from_grid(probability, judged.placements[index], judged.grid)
-    caption = f"slice {index + 1} of {len(result.slices)}, score {judged.score[index]:.3f}"
-    return png_from_slice(one, mask, caption)
-
-
 def _give_a_moment(reading: Future[Study]) -> None:
     with contextlib.suppress(NotYet):
         reading.result(timeout=_READ_ALONE_S)
-
-
-def _interruption_warning(interrupted: int) -> tuple[Warning_, ...]:
-    if not interrupted:
-        return ()
-    text = (
-        f"A server did not answer {interrupted} time(s), and the question was sent again; who "
-        "answers now proved the golden slices once more afterwards."
-    )
-    return (Warning_("server_interrupted", text),)

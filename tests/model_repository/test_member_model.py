@@ -61,6 +61,18 @@ def test_requests_of_one_batch_do_not_touch_each_other(
             np.testing.assert_array_equal(tensor.as_numpy(), expected[tensor.name()])
 
 
+def test_more_requests_than_run_at_once_are_all_answered_in_their_own_order(
+    load_model: Callable[..., Any], released_spec: EnsembleSpec, make_hu: Callable[..., HU]
+) -> None:
+    loaded = load_model("ich_any")
+    hu = make_hu(released_spec.grid, slices=11, seed=3)
+    expected = loaded.answer({"HU": hu})["LOGIT"]
+    assert len(np.unique(expected)) == len(hu)
+    for response in loaded.answers(*[{"HU": hu}] * 9):
+        logit, *_ = response.output_tensors()
+        np.testing.assert_array_equal(logit.as_numpy(), expected)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_hu_that_is_not_finite_gets_no_score(
     load_model: Callable[..., Any],
