@@ -7,6 +7,8 @@ for the next station, a transfer is finished, the server ends.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import signal
 import sqlite3
 import threading
@@ -33,6 +35,8 @@ from ichclient.station.state import Station
 from ichclient.station.work import Stopped, Worker, WorkOptions
 from ichclient.warm import WarmServer
 
+# Threads that import parts of one of these at once find it half made.
+_BEFORE_THREADS = ("pydicom.pixels", "pynetdicom", "highdicom", "httpx")
 _LOOK_EVERY_S = 0.25
 _CLEAN_EVERY_S = 600.0
 
@@ -73,6 +77,9 @@ def run_station(
     main thread of a process.
     """
     folder = StationFolder.made(path)
+    for library in _BEFORE_THREADS:
+        with contextlib.suppress(ImportError):  # of an extra that is not installed
+            importlib.import_module(library)
     with ExitStack() as stack:
         stack.enter_context(folder.locked())
         station = stack.enter_context(Station(folder))
