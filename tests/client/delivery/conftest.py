@@ -71,7 +71,7 @@ class Deliver:
         self.folder = folder
         self.now = 1000.0
         self.told: list[tuple[str, str, str]] = []
-        self.options = SourceOptions(timeout_s=10.0)
+        self.options = SourceOptions(timeout_s=60.0)
 
     def add(self, target: str, files: list[Path], group: str = "study") -> None:
         with opened_outbox(self.folder / "outbox.sqlite3") as outbox:
@@ -272,7 +272,7 @@ def judge(
     """`ichclient infer` of the study into `out`, on the server of these tests."""
 
     @contextlib.contextmanager
-    def proven_server(_: object) -> Any:
+    def proven_server(_: object, **__: object) -> Any:
         yield proven
 
     for module in (infer, warm):

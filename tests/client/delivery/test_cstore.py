@@ -34,7 +34,7 @@ pytestmark = [
 
 A, B, C = "1.2.9.1", "1.2.9.2", "1.2.9.3"
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
-_READY_WITHIN_S = 30
+_READY_WITHIN_S = 60
 
 PROFILE = """
 [[TransferSyntaxes]]
@@ -296,7 +296,7 @@ def test_tls_wants_the_certificates_of_both_sides(
             assert "No answer from" in reason(deliver) or "no association" in reason(deliver)
             deliver.now += 400
         deliver.options = SourceOptions(
-            timeout_s=10.0, ca_file=certificate[1], certificate=certificate[1], key=certificate[0]
+            timeout_s=60.0, ca_file=certificate[1], certificate=certificate[1], key=certificate[0]
         )
         assert deliver() == {A: "sent", B: "sent", C: "sent"}
         assert scp.received() == [A, B, C]

@@ -204,14 +204,14 @@ def test_two_deliver_from_one_folder_one_after_the_other(
 
     def slow(_: Any) -> bool:
         entered.set()
-        assert leave.wait(60)
+        assert leave.wait(240)
         return False
 
     service.answer_post = slow
     answers: list[Result] = []
     first = threading.Thread(target=lambda: answers.append(judge(service.target)))
     first.start()
-    assert entered.wait(60)
+    assert entered.wait(240)
     second = deliver(tmp_path)
     assert second.exit_code == 14
     assert "Another process delivers" in second.stderr
