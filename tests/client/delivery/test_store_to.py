@@ -157,6 +157,8 @@ def test_what_an_earlier_result_left_is_not_sent_for_a_study_without_a_report(
     service.answer_post = lambda handler: handler.answer(503) or True
     judge(service.target)
     requests = len(service.requests)
+    with opened_outbox(tmp_path / "out" / OUTBOX_FILE) as outbox:
+        before = outbox.rows()
     make_series(tmp_path / "mixed" / "a", ContrastBolusAgent="IOHEXOL")
     make_series(
         tmp_path / "mixed" / "b", ContrastBolusAgent="IOHEXOL", StudyInstanceUID="1.2.99",
@@ -164,6 +166,8 @@ def test_what_an_earlier_result_left_is_not_sent_for_a_study_without_a_report(
     )  # fmt: skip
     assert judge(service.target, folder=tmp_path / "mixed").exit_code == RefusedInput.exit_code
     assert len(service.requests) == requests
+    with opened_outbox(tmp_path / "out" / OUTBOX_FILE) as outbox:
+        assert outbox.rows() == before
 
 
 def test_each_of_several_studies_is_delivered(
