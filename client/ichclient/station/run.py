@@ -95,10 +95,11 @@ def run_station(
             station, judge, events, options.work, options.targets, stopping.event.is_set
         )
         worker.begin()
-        if options.targets:
-            stack.enter_context(Deliveries(folder, options.delivery, events).running())
-        stack.enter_context(takes_in(Running(station, shelf, events)))
-        _work(worker, station, shelf, events, options, stopping.event)
+        with ExitStack() as threads:
+            if options.targets:
+                threads.enter_context(Deliveries(folder, options.delivery, events).running())
+            threads.enter_context(takes_in(Running(station, shelf, events)))
+            _work(worker, station, shelf, events, options, stopping.event)
         events.told("stopped", signal=stopping.number)
         return stopping.number
 
