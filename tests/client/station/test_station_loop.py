@@ -1,4 +1,4 @@
-"""The whole loop: Orthanc -> `ichclient listen` -> SR, masks and key images -> Orthanc."""
+"""The loop: Orthanc -> `ichclient listen` -> SR, masks, key images -> Orthanc, and work list."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
+
+from ichclient.audit.log import AuditLog
+from ichclient.audit.verify import verification_of_folder
+from ichclient.station.folder import StationFolder
+from ichclient.worklist.access import WorklistOptions
+from ichclient.worklist.routes import Request, Worklist
 
 from .conftest import Process, until
 
@@ -85,3 +91,12 @@ def test_a_study_comes_from_orthanc_and_its_objects_go_back_by_both_ways(
     audit = (station.state / "audit.jsonl").read_text()
     for secret in (str(first.StudyInstanceUID), str(first.PatientID), str(first.PatientName)):
         assert secret not in audit + station.text
+    assert verification_of_folder(station.state).ok
+
+    folder, host = StationFolder.found(station.state), {"Host": "localhost"}
+    worklist = Worklist(folder, WorklistOptions(), AuditLog(folder.path))
+    (listed,) = json.loads(worklist.reply(Request("GET", "/api/studies", host)).body)["studies"]
+    assert (listed["lane"], listed["key"]) == ("positive", judged.key)
+    assert listed["study_score"] == judged.study_score
+    shown = worklist.reply(Request("GET", listed["report"], host))
+    assert (shown.status, b"Positive at all" in shown.body) == (200, True)
