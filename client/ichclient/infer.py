@@ -22,6 +22,7 @@ from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.dicom import headers_from_path
 from ichclient.errors import NothingFound, PartialResult, RefusedInput, ServerRefused
 from ichclient.headers import Scan, Warning_
+from ichclient.held import HeldSlices
 from ichclient.hounsfield import hu_slices_from_series
 from ichclient.objects.extra import require_highdicom
 from ichclient.objects.files import object_files
@@ -119,6 +120,7 @@ def result_from_path(
     """
     started = time.monotonic()
     objects_out = out if dicom else None
+    held = HeldSlices() if out is not None else None
     if dicom:
         require_highdicom()
     with (
@@ -133,19 +135,26 @@ def result_from_path(
         progress("server", 0, 0)
         with judge.lent() if isinstance(judge, WarmServer) else proven_server(judge) as server:
             study = reading.result()
-            result, judged = result_from_study(study, server, progress, started)
+            result, judged = result_from_study(study, server, progress, started, held)
         if out is not None:
             progress("report", 0, 0)
-            result, files = files_from_judged(study.series, book, judged, result)
+            result, files = files_from_judged(study.series, book, judged, result, held)
             objects = object_files(study.series, judged, result, out) if dicom else {}
             write_files(out, {**objects, **files})
     return result
 
 
 def result_from_study(
-    study: Study, server: ProvenServer, progress: Progress, started: float
+    study: Study,
+    server: ProvenServer,
+    progress: Progress,
+    started: float,
+    held: HeldSlices | None = None,
 ) -> tuple[Result, Judged]:
-    """Judge a study on a proven server; `started` is when its whole chain began (monotonic s)."""
+    """Judge a study on a proven server; `started` is when its whole chain began (monotonic s).
+
+    Slices that pass are left in `held`, for whoever draws them.
+    """
     series, transport = study.series, server.transport
     facts = transport.metadata()
     count = len(series.slices)
@@ -153,7 +162,7 @@ def result_from_study(
     interruptions = transport.interruptions
     with contextlib.closing(hu_slices_from_series(series, book=study.book)) as slices:
         judged = judged_from_slices(
-            slices,
+            slices if held is None else held.as_they_pass(slices),
             transport,
             facts.grid,
             on_judged=lambda done: progress("slices", done, count),
