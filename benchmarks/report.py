@@ -26,8 +26,8 @@ from benchmarks.errors import Disagreement
 from benchmarks.intake_files import SYNTAXES, slices_from_study, write_series
 from benchmarks.paired import timed_s
 from benchmarks.written import write_whole
-from ichclient.cli import told
 from ichclient.connect import ServerOptions, proven_server
+from ichclient.ending_cli import told
 from ichclient.held import HeldSlices
 from ichclient.hounsfield import hu_of_slice, hu_slices_from_series
 from ichclient.infer import Study, result_from_study, study_from_path

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ichclient.combination import combination_from_repository
+from ichclient.allocation import keep_memory
+from ichclient.combination import combination_from_spec, known_spec
 from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.dicom import headers_from_path
 from ichclient.errors import NothingFound, PartialResult, RefusedInput, ServerRefused
@@ -25,13 +27,15 @@ from ichclient.headers import Scan, Warning_
 from ichclient.held import HeldSlices
 from ichclient.hounsfield import hu_slices_from_series
 from ichclient.objects.extra import require_highdicom
-from ichclient.objects.files import object_files
+from ichclient.objects.files import Written, object_files, written_objects
 from ichclient.objects.refused import refusals_reported
 from ichclient.output import output_folder, write_files
+from ichclient.reading import GLIMPSE_S, MOMENT_S, give_a_moment, raise_refusal, refusal_first
 from ichclient.result import Bundle, Judgement, Result, StudyIdentity
 from ichclient.result_files import files_from_judged
 from ichclient.rules import DEFAULT_BOOK, RuleBook
 from ichclient.series import Series, chosen_series, series_from_scan
+from ichclient.site_point import refuse_other_spec, site_decision
 from ichclient.slabs import series_in_slabs
 from ichclient.sources import SourceOptions, opened_source
 from ichclient.sources.options import Progress
@@ -41,17 +45,16 @@ from ichclient.told import (
     file_groups,
     geometry_result,
     intake_result,
+    interruption_warning,
     judgements,
     notices,
     series_result,
     slice_results,
     slice_verdicts,
 )
+from ichclient.tracing import traced_study
 from ichclient.warm import WarmServer
 from ichcore import SliceScores, StudyScore
-
-# A study that cannot be judged is told at once; a large one is read while the server starts.
-_READ_ALONE_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ def result_from_path(
     slab_mm: float | None = None,
     out: Path | None = None,
     dicom: bool = False,
+    written: Written = lambda _: None,
     progress: Progress = lambda *_: None,
 ) -> Result:
     """Judge the study at `path`, and write its result into the folder `out` if there is one.
@@ -119,6 +123,7 @@ def result_from_path(
     written then, except that with `dicom` a refused study gets a report that says so.
     """
     started = time.monotonic()
+    keep_memory()
     objects_out = out if dicom else None
     held = HeldSlices() if out is not None else None
     if dicom:
@@ -126,14 +131,19 @@ def result_from_path(
     with (
         output_folder(out) if out is not None else contextlib.nullcontext(),
         opened_source(path, source, progress) as opened,
-        refusals_reported(opened, objects_out, series_uid, book),
+        refusals_reported(opened, objects_out, series_uid, book, written),
         ThreadPoolExecutor(1, thread_name_prefix="ichclient-read") as reader,
     ):
         reading = reader.submit(study_from_path, opened, series_uid, book, slab_mm)
         progress("reading", 0, 0)
-        _give_a_moment(reading)
+        # No server is asked for a study that is refused at once; an embedded one starts meanwhile.
+        starts = isinstance(judge, ServerOptions) and judge.url is None
+        give_a_moment(reading, GLIMPSE_S if starts else MOMENT_S)
         progress("server", 0, 0)
-        with judge.lent() if isinstance(judge, WarmServer) else proven_server(judge) as server:
+        with (
+            refusal_first(reading),
+            _server(judge, meanwhile=partial(raise_refusal, reading)) as server,
+        ):
             study = reading.result()
             result, judged = result_from_study(study, server, progress, started, held)
         if out is not None:
@@ -141,6 +151,8 @@ def result_from_path(
             result, files = files_from_judged(study.series, book, judged, result, held)
             objects = object_files(study.series, judged, result, out) if dicom else {}
             write_files(out, {**objects, **files})
+            if dicom:
+                written(written_objects(out, objects))
     return result
 
 
@@ -153,10 +165,27 @@ def result_from_study(
 ) -> tuple[Result, Judged]:
     """Judge a study on a proven server; `started` is when its whole chain began (monotonic s).
 
-    Slices that pass are left in `held`, for whoever draws them.
+    All of its calls carry one trace, whose random number the result tells. Slices that pass are
+    left in `held`, for whoever draws them.
     """
+    with traced_study() as trace_id:
+        result, judged = _judged_study(study, server, progress, started, held)
+    return replace(result, trace_id=trace_id), judged
+
+
+def _judged_study(
+    study: Study,
+    server: ProvenServer,
+    progress: Progress,
+    started: float,
+    held: HeldSlices | None,
+) -> tuple[Result, Judged]:
     series, transport = study.series, server.transport
     facts = transport.metadata()
+    spec = known_spec(facts.spec_sha256, server.repository)
+    point = study.book.site.point
+    if point is not None:
+        refuse_other_spec(point, facts.spec_sha256, spec)
     count = len(series.slices)
     before = time.monotonic()
     interruptions = transport.interruptions
@@ -191,10 +220,12 @@ def result_from_study(
         server_version=facts.server_version,
         contract_version=facts.contract_version,
     )
-    warnings = (*series.warnings, *judged.warnings, *_interruption_warning(interrupted))
+    warnings = (*series.warnings, *judged.warnings, *interruption_warning(interrupted))
     result = _told(study, judged, score, facts.member_names, bundle, warnings, timings)
-    known = combination_from_repository(facts.spec_sha256, server.repository)
-    return replace(result, combination=known), judged
+    if spec is not None:
+        site = None if point is None else site_decision(result, spec, point)
+        result = replace(result, combination=combination_from_spec(spec), site=site)
+    return result, judged
 
 
 def _told(
@@ -240,16 +271,9 @@ def _slice_scores(judged: Judged, series: Series) -> SliceScores:
     )
 
 
-def _give_a_moment(reading: Future[Study]) -> None:
-    with contextlib.suppress(NotYet):
-        reading.result(timeout=_READ_ALONE_S)
-
-
-def _interruption_warning(interrupted: int) -> tuple[Warning_, ...]:
-    if not interrupted:
-        return ()
-    text = (
-        f"A server did not answer {interrupted} time(s), and the question was sent again; who "
-        "answers now proved the golden slices once more afterwards."
-    )
-    return (Warning_("server_interrupted", text),)
+def _server(
+    judge: ServerOptions | WarmServer, meanwhile: Callable[[], object]
+) -> AbstractContextManager[ProvenServer]:
+    if isinstance(judge, WarmServer):
+        return judge.lent()
+    return proven_server(judge, meanwhile=meanwhile)

@@ -48,7 +48,7 @@ def result_from_file(path: Path) -> Result:
 def result_from_json(text: str) -> Result:
     """Read the text of a result.json; raises RefusedInput naming what is wrong, and where."""
     try:
-        found = json.loads(text, parse_constant=_no_number)
+        found = json_from_text(text)
     except (ValueError, RecursionError) as error:
         raise RefusedInput(f"It is no JSON ({error}).") from error
     if not isinstance(found, dict) or found.get("schema_version") != SCHEMA_VERSION:
@@ -81,7 +81,7 @@ def _refuse_impossible(result: Result) -> None:
 
 
 def dataclass_from_json(cls: type[_T], found: object, where: str) -> _T:
-    """A frozen dataclass of parsed JSON; raises ValueError with the place of what does not fit."""
+    """A value of ours from what JSON held; raises ValueError saying where it is none."""
     if not isinstance(found, dict):
         raise ValueError(f"{where} is no object")
     hints = get_type_hints(cls)
@@ -137,6 +137,11 @@ def _one_of(kinds: tuple[Any, ...], found: object, where: str) -> Any:
         except ValueError as error:
             refusal = error
     raise refusal
+
+
+def json_from_text(text: str) -> Any:
+    """JSON without the numbers that are none; raises ValueError or RecursionError."""
+    return json.loads(text, parse_constant=_no_number)
 
 
 def _no_number(text: str) -> NoReturn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -23,8 +22,8 @@ def infer_several(
     each: bool,
     resume: bool,
     as_json: bool,
-) -> None:
-    """Judge studies in turn and end with `exit_code_of_rows`."""
+) -> int:
+    """Judge studies in turn; the exit code is `exit_code_of_rows`."""
     if resume and out is None:
         raise click.UsageError("--resume needs the folder to go on in: add --out DIR.")
     stderr = console(stderr=True)
@@ -42,4 +41,4 @@ def infer_several(
         )  # fmt: skip
     if not as_json:
         print_run(stderr, rows, out)
-    sys.exit(exit_code_of_rows(rows))
+    return exit_code_of_rows(rows)

@@ -117,6 +117,17 @@ def notices(warnings: Iterable[Warning_]) -> tuple[Notice, ...]:
     return tuple(Notice(item.code, item.sentence) for item in told_once(warnings))
 
 
+def interruption_warning(interrupted: int) -> tuple[Warning_, ...]:
+    """That a server was away for a while, where it was."""
+    if not interrupted:
+        return ()
+    text = (
+        f"A server did not answer {interrupted} time(s), and the question was sent again; who "
+        "answers now proved the golden slices once more afterwards."
+    )
+    return (Warning_("server_interrupted", text),)
+
+
 def refused_slices(candidates: Iterable[Candidate]) -> tuple[Judgement, ...]:
     """Slices that were left out or stand against another, of every stack."""
     every = (

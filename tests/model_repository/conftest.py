@@ -6,7 +6,7 @@ import importlib.util
 import json
 import queue
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -45,7 +45,12 @@ class Loaded:
     backend: ModuleType
 
     def answers(self, *requests: Arrays) -> list[Any]:
-        return list(self.model.execute([self.backend.InferenceRequest(r) for r in requests]))
+        """What the model returns, or sends while it goes on."""
+        asked = [self.backend.InferenceRequest(r) for r in requests]
+        returned = self.model.execute(asked)
+        if returned is not None:
+            return list(returned)
+        return [request.get_response_sender().response() for request in asked]
 
     def answer(self, request: Arrays) -> dict[str, NDArray[np.generic]]:
         """The tensors of one answer, which must be no error."""
@@ -62,13 +67,18 @@ class Loaded:
 
 
 @pytest.fixture
-def load_model(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Loaded]:
+def load_model(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Loaded]]:
     """Loads a model's own `model.py` under the fake backend, with its CPU config."""
     backend = module_from(Path(__file__).with_name("fake_pb_utils.py"), BACKEND)
     monkeypatch.setitem(sys.modules, BACKEND, backend)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
+    loaded: list[Any] = []
+
     def load(name: str, repository: Path = bundle, adapter: str = "model.py") -> Loaded:
+        # Triton gives every model a process of its own, with its folder on the path.
+        monkeypatch.syspath_prepend(repository / name / "1")
+        monkeypatch.delitem(sys.modules, "study_counts", raising=False)
         model = module_from(repository / name / "1" / adapter, name).TritonPythonModel()
         model.initialize(
             {
@@ -78,9 +88,13 @@ def load_model(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., L
                 "model_config": json.dumps(config_of(repository / name)),
             }
         )
+        loaded.append(model)
         return Loaded(model, backend)
 
-    return load
+    yield load
+    for model in loaded:
+        if hasattr(model, "finalize"):
+            model.finalize()
 
 
 def config_of(folder: Path) -> dict[str, Any]:

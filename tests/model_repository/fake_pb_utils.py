@@ -5,6 +5,7 @@ The same models are tested under the real server too; here they can be looked at
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -41,11 +42,35 @@ class Tensor:
         return self._values
 
 
+TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1
+
+
+class InferenceResponseSender:
+    """Takes the one response to a request, from any thread."""
+
+    def __init__(self) -> None:
+        self._sent: queue.Queue[InferenceResponse] = queue.Queue()
+
+    def send(self, response: InferenceResponse, flags: int) -> None:
+        assert flags == TRITONSERVER_RESPONSE_COMPLETE_FINAL
+        self._sent.put(response)
+
+    def response(self) -> InferenceResponse:
+        """The response, when it has come; there must be no other."""
+        response = self._sent.get(timeout=60)
+        assert self._sent.empty()
+        return response
+
+
 class InferenceRequest:
     """What a client sent; an optional input may be absent."""
 
     def __init__(self, values: Mapping[str, NDArray[np.generic]]) -> None:
         self._tensors = {name: Tensor(name, value) for name, value in values.items()}
+        self._sender = InferenceResponseSender()
+
+    def get_response_sender(self) -> InferenceResponseSender:
+        return self._sender
 
     def tensor(self, name: str) -> Tensor | None:
         return self._tensors.get(name)
@@ -83,7 +108,43 @@ class Logger:
     """The server's log, kept for a test to read."""
 
     errors: ClassVar[list[str]] = []
+    warnings: ClassVar[list[str]] = []
+
+    @classmethod
+    def log_warn(cls, message: str) -> None:
+        cls.warnings.append(message)
 
     @classmethod
     def log_error(cls, message: str) -> None:
         cls.errors.append(message)
+
+
+class Metric:
+    """One value of a family."""
+
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        self.labels, self.value = dict(labels), 0.0
+
+    def increment(self, by: float) -> None:
+        self.value += by
+
+    def set(self, value: float) -> None:
+        self.value = value
+
+
+class MetricFamily:
+    """Metrics of one name; `broken` makes the server one without metrics."""
+
+    COUNTER, GAUGE = "counter", "gauge"
+    every: ClassVar[list[MetricFamily]] = []
+    broken: ClassVar[bool] = False
+
+    def __init__(self, name: str, description: str, kind: str) -> None:
+        if self.broken:
+            raise TritonModelException("metrics are disabled")
+        self.name, self.kind, self.metrics = name, kind, list[Metric]()
+        self.every.append(self)
+
+    def Metric(self, labels: Mapping[str, str]) -> Metric:  # noqa: N802 - Triton's name
+        self.metrics.append(Metric(labels))
+        return self.metrics[-1]

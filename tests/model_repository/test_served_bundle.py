@@ -52,8 +52,10 @@ def test_ensemble_says_what_its_graphs_say_in_process(
     for name in ("SCORE", "MEMBER_SCORES", "MASK"):
         wanted = getattr(expected, name.lower())
         assert found[name].dtype == wanted.dtype
+        # In bf16 a single pixel, which nothing averages, moves by more than a score.
+        times = 2.5 if name == "MASK" else 1.0
         np.testing.assert_allclose(
-            found[name].astype(np.float32), wanted.astype(np.float32), atol=score_tolerance
+            found[name].astype(np.float32), wanted.astype(np.float32), atol=times * score_tolerance
         )
     for name in ("LESION_MM2", "BRAIN_MM2"):
         # A pixel at the threshold may fall to either side.

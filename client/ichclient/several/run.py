@@ -13,6 +13,7 @@ from ichclient.connect import ServerOptions
 from ichclient.errors import NothingFound, RefusedInput, ServerUnreachable
 from ichclient.infer import result_from_path
 from ichclient.objects.extra import require_highdicom
+from ichclient.objects.files import Written
 from ichclient.output import output_folder
 from ichclient.result import Result
 from ichclient.rules import DEFAULT_BOOK, RuleBook
@@ -34,6 +35,7 @@ class Wishes:
     book: RuleBook = DEFAULT_BOOK
     slab_mm: float | None = None
     dicom: bool = False
+    written: Written = lambda _: None
 
     @property
     def text(self) -> str:
@@ -104,6 +106,7 @@ class _Run:
             slab_mm=wishes.slab_mm,
             out=None if self.out is None else self.out / folder,
             dicom=wishes.dicom,
+            written=wishes.written,
             progress=self.progress,
         )
 

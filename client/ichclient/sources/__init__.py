@@ -86,7 +86,7 @@ def _name(address: Address) -> str:
     if isinstance(address, DicomwebAddress):
         return address.url
     if isinstance(address, DimseAddress):
-        return f"{address.called_ae_title}@{address.host}:{address.port}"
+        return str(address.node)
     return str(address)
 
 

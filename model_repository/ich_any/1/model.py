@@ -5,19 +5,39 @@ The engine is a member, or the whole ensemble as one graph.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import io
 import json
+import os
+import tempfile
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
+import numpy as np
 import openvino
 import triton_python_backend_utils as pb_utils
 
 from ichcore.unjudged import nothing_from_outputs, with_unsound_hu_marked
 from ichcore.wire import build_record_file
 
+_MOST_STREAMS = 4
+_PIECE_SLICES = 4
+_CACHE_VARIABLE = "ICH_ENGINE_CACHE"
+"""Names a folder in which compiled graphs are kept; without it none is."""
+_KEPT_ENGINES = 16
+
 
 class TritonPythonModel:
-    """Requests are run one by one, so a slice's score never depends on who else is asking.
+    """Requests are cut into pieces that run side by side, each on its share of the cores.
+
+    Cores that work on one piece together wait for each other at every layer, and for whatever else
+    the machine does; cores with a piece each do not. While a request is answered the next one is
+    read, so `execute` returns before its answers are sent. Pieces depend on the number of slices
+    alone, so a slice's score never depends on who else is asking.
 
     A slice that cannot be judged gets NaN in the first output (a member's LOGIT, the fused
     engine's SCORE), and the next step refuses it.
@@ -36,31 +56,102 @@ class TritonPythonModel:
             )
         core = openvino.Core()
         here = asked.upper() in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self._streams = min(len(os.sched_getaffinity(0)), _MOST_STREAMS)
         # Several members share the cores: pinned threads would pile up on the same ones.
         properties = {
             "INFERENCE_PRECISION_HINT": asked if here and _proven(graph, asked) else "f32",
             "ENABLE_CPU_PINNING": False,
-            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": self._streams,
         }
-        self._engine = core.compile_model(graph, "CPU", properties)
+        engine = _compiled(core, graph, properties)
         self._outputs = config["output"]
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(self._streams):
+            self._idle.put(engine.create_infer_request())
+        self._pieces = ThreadPoolExecutor(self._streams, thread_name_prefix="ich-piece")
+        # One more than can run, so that the next request is there when one of them is done.
+        self._answers = ThreadPoolExecutor(self._streams + 1, thread_name_prefix="ich-answer")
+        self._under_way: deque[Future[None]] = deque()
 
-    def execute(self, requests: list[Any]) -> list[Any]:
-        """Run each request's slices and answer in the order of the requests."""
-        return [self._response(request) for request in requests]
+    def execute(self, requests: list[Any]) -> None:
+        """Begin to answer each request; waits where as many are under way as may be."""
+        for request in requests:
+            if len(self._under_way) > self._streams:
+                self._under_way.popleft().result()
+            sender = request.get_response_sender()
+            self._under_way.append(self._answers.submit(self._answer, request, sender))
 
-    def _response(self, request: Any) -> Any:
+    def finalize(self) -> None:
+        """Answer what is under way."""
+        self._answers.shutdown()
+        self._pieces.shutdown()
+
+    def _answer(self, request: Any, sender: Any) -> None:
         hu = pb_utils.get_input_tensor_by_name(request, "HU").as_numpy()
         try:
-            results = self._engine([hu])
-            tensors = {output["name"]: results[output["name"]] for output in self._outputs}
-        except RuntimeError as error:
+            tensors = self._tensors(hu)
+        except Exception as error:  # whatever it is: without an answer a client waits for ever
             pb_utils.Logger.log_error(f"OpenVINO could not run HU {hu.shape}: {error}")
             tensors = nothing_from_outputs(self._outputs, len(hu))
         answers = with_unsound_hu_marked(tensors, hu)
-        return pb_utils.InferenceResponse(
+        response = pb_utils.InferenceResponse(
             [pb_utils.Tensor(name, values) for name, values in answers.items()]
         )
+        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+    def _tensors(self, hu: Any) -> dict[str, Any]:
+        """Every output for HU [N, S, R, C]."""
+        size = min(_PIECE_SLICES, -(-len(hu) // self._streams))
+        pieces = (hu[start : start + size] for start in range(0, len(hu), size))
+        parts = list(self._pieces.map(self._run, pieces))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _run(self, hu: Any) -> dict[str, Any]:
+        request = self._idle.get()
+        try:
+            results = request.infer([hu], share_inputs=True)
+            return {output["name"]: results[output["name"]] for output in self._outputs}
+        finally:
+            self._idle.put(request)
+
+
+def _compiled(core: Any, graph: Path, properties: dict[str, Any]) -> Any:
+    """The graph's engine, as it was kept from an earlier start or compiled now and kept.
+
+    OpenVINO's own cache takes an altered file for the engine, so a digest stands before it here.
+    """
+    if not os.environ.get(_CACHE_VARIABLE):
+        return core.compile_model(graph, "CPU", properties)
+    kept = Path(os.environ[_CACHE_VARIABLE]) / f"{_key(core, graph, properties)}.engine"
+    with contextlib.suppress(OSError, RuntimeError):
+        content = kept.read_bytes()
+        if content[:32] == hashlib.sha256(content[32:]).digest():
+            return core.import_model(io.BytesIO(content[32:]), "CPU", properties)
+    engine = core.compile_model(graph, "CPU", properties)
+    with contextlib.suppress(OSError):
+        _keep(kept, engine.export_model().getvalue())
+    return engine
+
+
+def _key(core: Any, graph: Path, properties: dict[str, Any]) -> str:
+    """Of everything that a compiled graph depends on."""
+    processor = core.get_property("CPU", "FULL_DEVICE_NAME")
+    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    cores = len(os.sched_getaffinity(0))
+    made_for = [openvino.get_version(), processor, sorted(capabilities), cores, properties]
+    text = json.dumps(made_for, sort_keys=True).encode()
+    return hashlib.sha256(text + hashlib.sha256(graph.read_bytes()).digest()).hexdigest()
+
+
+def _keep(kept: Path, engine: bytes) -> None:
+    """Write the file whole, and leave the newest ones alone."""
+    kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as file:
+        file.write(hashlib.sha256(engine).digest() + engine)
+    Path(file.name).replace(kept)
+    by_age = sorted(kept.parent.iterdir(), key=lambda path: path.stat().st_mtime)
+    for old in by_age[:-_KEPT_ENGINES]:
+        old.unlink(missing_ok=True)
 
 
 def _proven(graph: Path, precision: str) -> bool:
