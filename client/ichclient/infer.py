@@ -24,6 +24,7 @@ from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.dicom import headers_from_path
 from ichclient.errors import NothingFound, PartialResult, RefusedInput, ServerRefused
 from ichclient.headers import Scan, Warning_
+from ichclient.held import HeldSlices
 from ichclient.hounsfield import hu_slices_from_series
 from ichclient.objects.extra import require_highdicom
 from ichclient.objects.files import Written, object_files, written_objects
@@ -124,6 +125,7 @@ def result_from_path(
     started = time.monotonic()
     keep_memory()
     objects_out = out if dicom else None
+    held = HeldSlices() if out is not None else None
     if dicom:
         require_highdicom()
     with (
@@ -143,10 +145,10 @@ def result_from_path(
             _server(judge, meanwhile=partial(raise_refusal, reading)) as server,
         ):
             study = reading.result()
-            result, judged = result_from_study(study, server, progress, started)
+            result, judged = result_from_study(study, server, progress, started, held)
         if out is not None:
             progress("report", 0, 0)
-            result, files = files_from_judged(study.series, book, judged, result)
+            result, files = files_from_judged(study.series, book, judged, result, held)
             objects = object_files(study.series, judged, result, out) if dicom else {}
             write_files(out, {**objects, **files})
             if dicom:
@@ -155,19 +157,28 @@ def result_from_path(
 
 
 def result_from_study(
-    study: Study, server: ProvenServer, progress: Progress, started: float
+    study: Study,
+    server: ProvenServer,
+    progress: Progress,
+    started: float,
+    held: HeldSlices | None = None,
 ) -> tuple[Result, Judged]:
     """Judge a study on a proven server; `started` is when its whole chain began (monotonic s).
 
-    All of its calls carry one trace, whose random number the result tells.
+    All of its calls carry one trace, whose random number the result tells. Slices that pass are
+    left in `held`, for whoever draws them.
     """
     with traced_study() as trace_id:
-        result, judged = _judged_study(study, server, progress, started)
+        result, judged = _judged_study(study, server, progress, started, held)
     return replace(result, trace_id=trace_id), judged
 
 
 def _judged_study(
-    study: Study, server: ProvenServer, progress: Progress, started: float
+    study: Study,
+    server: ProvenServer,
+    progress: Progress,
+    started: float,
+    held: HeldSlices | None,
 ) -> tuple[Result, Judged]:
     series, transport = study.series, server.transport
     facts = transport.metadata()
@@ -180,7 +191,7 @@ def _judged_study(
     interruptions = transport.interruptions
     with contextlib.closing(hu_slices_from_series(series, book=study.book)) as slices:
         judged = judged_from_slices(
-            slices,
+            slices if held is None else held.as_they_pass(slices),
             transport,
             facts.grid,
             on_judged=lambda done: progress("slices", done, count),
