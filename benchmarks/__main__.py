@@ -9,10 +9,10 @@ go on; Ctrl-C ends the one that runs, and keeps what is finished.
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -36,6 +36,7 @@ _OPTIONS = {
 """What keeps the set within half an hour; alone, each takes its own time."""
 
 _END_DEADLINE_S = 60.0
+_SHORT_RESULTS = Path(tempfile.gettempdir()) / "ich-benchmarks-short"
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -46,14 +47,16 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 )
 @click.option("--install", is_flag=True, help="First make an environment for each peer.")
 @click.option("--only", multiple=True, type=click.Choice(NAMES), help="Leave the others out.")
-@click.option("--out", "folder", type=_FOLDER, default=RESULTS, help="Where the results go.")
+@click.option("--out", type=_FOLDER, help="Where the results go, instead of benchmarks/results or, "
+              "in the short form, a temporary folder.")  # fmt: skip
 @told
-def main(quick: bool, short: bool, install: bool, only: tuple[str, ...], folder: Path) -> None:
+def main(quick: bool, short: bool, install: bool, only: tuple[str, ...], out: Path | None) -> None:
     """Run every benchmark of the set, then write its page and the tables of the documents."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     if quick:
-        sys.exit(_ended(["benchmarks.regression"], None))
+        sys.exit(_ended(["benchmarks.regression"]))
+    folder = _SHORT_RESULTS if short and out is None else (out or RESULTS).resolve()
     failed = {}
     try:
         for name in only or NAMES:
@@ -63,7 +66,7 @@ def main(quick: bool, short: bool, install: bool, only: tuple[str, ...], folder:
             form = [*(["--quick"] if short else []),
                     *(["--install"] if install and name == "peers" else [])]  # fmt: skip
             command = [f"benchmarks.{name}", *form, *options, "--out", f"{folder / name}.json"]
-            status = _ended(command, folder / f"{name}.txt")
+            status = _ended(command)
             if status:
                 failed[name] = status
             click.echo(f"== {name}: {time.monotonic() - started:.0f} s", err=True)
@@ -76,32 +79,27 @@ def main(quick: bool, short: bool, install: bool, only: tuple[str, ...], folder:
     if failed:
         told_of = ", ".join(f"{name} ({status})" for name, status in failed.items())
         worst = BenchmarkError(f"Without a result, with its exit code: {told_of}.")
-        worst.exit_code = max(failed.values())
+        worst.exit_code = max(1, *failed.values())  # a signal's is below 0
         raise worst
 
 
-def _ended(command: list[str], table: Path | None) -> int:
-    """Run a benchmark to its end, its table into a file or on; its exit status.
+def _ended(command: list[str]) -> int:
+    """Run a benchmark to its end; its exit status.
 
-    On Ctrl-C it is given time to end its servers before this process goes on with its own end.
+    It is in a process group of its own, so that Ctrl-C reaches it once, from here, and it is given
+    time to end its servers.
     """
-    with contextlib.ExitStack() as closing:
-        out = None
-        if table is not None:
-            table.parent.mkdir(parents=True, exist_ok=True)
-            out = closing.enter_context(table.open("w", encoding="utf-8"))
-        process = subprocess.Popen([sys.executable, "-m", *command], cwd=CHECKOUT, stdout=out)
+    process = subprocess.Popen([sys.executable, "-m", *command], cwd=CHECKOUT, process_group=0)
+    try:
+        return process.wait()
+    except BaseException:
+        process.send_signal(signal.SIGINT)
         try:
-            return process.wait()
-        except BaseException:
-            # In a terminal it has had the signal too; by `kill` it has not.
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(_END_DEADLINE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            raise
+            process.wait(_END_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        raise
 
 
 if __name__ == "__main__":

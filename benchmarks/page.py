@@ -135,14 +135,15 @@ def _more(name: str, document: Mapping[str, Any]) -> str:
         )
     if name == "startup":
         cold = document["cold_infer"]["stages_s"]
-        timed = [(f"its stage {stage}", value) for stage, value in cold.items()]
-        timed += [(part, one["median_s"]) for part, one in document["parts"].items()]
+        timed = [(f"cold infer: {_spoken(stage)}", value) for stage, value in cold.items()]
+        timed += [
+            (f"part: {_spoken(part)}", one["median_s"]) for part, one in document["parts"].items()
+        ]
         timed += [
             (f"server with {models}, until ready", one["ready_s"])
             for models, one in document["servers"].items()
         ]
-        rows = [[escape(what.replace("_s", "").replace("_", " ")), f"{value:.3f} s"]
-                for what, value in timed]  # fmt: skip
+        rows = [[escape(what), f"{value:.3f} s"] for what, value in timed]
         return _table(("start", "median"), rows)
     skipped = document.get("skipped", {})
     words = "".join(f"<li>{escape(who)}: {escape(why)}</li>" for who, why in skipped.items())
@@ -166,6 +167,11 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [f"<tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>"]
     lines += [f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows]
     return f"<table>{''.join(lines)}</table>"
+
+
+def _spoken(name: str) -> str:
+    """A name with its unit, as words without it."""
+    return name.removesuffix("_s").replace("_", " ")
 
 
 def _code(text: str) -> str:

@@ -51,6 +51,11 @@ class Peer:
         return ENVIRONMENTS / self.name / "bin" / "python"
 
     @property
+    def module(self) -> str:
+        """What is run there, with a port and the engine's settings."""
+        return f"benchmarks.peers.{self.name}"
+
+    @property
     def requirements(self) -> Path:
         """What its environment holds beside the engine's runtime."""
         return Path(__file__).parent / "peers" / f"requirements-{self.name}.txt"
@@ -116,7 +121,7 @@ def running_peer(peer: Peer, settings: EngineSettings, log: Path) -> Iterator[Ru
     workspace = tempfile.mkdtemp(prefix="ich-peer-")
     charge = supervise.Charge(
         parent_pid=os.getpid(),
-        command=(str(peer.python), "-m", f"benchmarks.peers.{peer.name}", str(port),
+        command=(str(peer.python), "-m", peer.module, str(port),
                  json_from_settings(settings)),
         workspace=workspace,
         shm_prefix=f"ich-peer-{secrets.token_hex(8)}-",

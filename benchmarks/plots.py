@@ -141,6 +141,10 @@ def svg_of_scale(document: Document) -> str:
     many = document["at_once"]
     studies = [row["studies"] for row in many]
     _line(at_once, studies, [row["studies_per_hour"] for row in many], OURS)
+    limit = document["engine_slices_per_second"]
+    cost.axhline(1e3 / limit, color=RAW, lw=1, ls=":", label="raw engine alone")
+    most = 3600 * limit / many[0]["slices"]
+    at_once.axhline(most, color=RAW, lw=1, ls=":", label="raw engine alone")
     at_once.set(xscale="log", xlabel="studies at once")
     _title(at_once, "studies of 32 slices an hour")
     for key, colour, name in (
@@ -160,7 +164,7 @@ def svg_of_scale(document: Document) -> str:
     for panel in panels:
         panel.set_ylim(bottom=0)
         panel.grid(color=_GRID)
-    for panel in (memory, after):
+    for panel in panels:
         _legend(panel)
     return _svg(figure)
 

@@ -49,6 +49,8 @@ class _Work:
     folders: dict[int, Path]
     scores: dict[int, Any]
     tolerance: float
+    engine_per_second: float
+    """Slices a second of the raw engine alone: the limit of all of it."""
 
 
 @benchmark_command
@@ -89,6 +91,7 @@ def main(bench: Bench, studies: int, within_s: float) -> tuple[Document, str]:
     document = bench.document(
         "scale",
         {
+            "engine_slices_per_second": work.engine_per_second,
             "lengths": rows,
             "at_once": many,
             "one_after_the_other": after,
@@ -117,9 +120,11 @@ def _work(bench: Bench, root: Path, lengths: Sequence[int]) -> _Work:
         longest = folders[max(folders)]
         hu = hu_study_from_path(longest, grid).hu[: len(source)]
         scores = np.asarray(raw(hu)["SCORE"])[:, 0]
+        per_second = [STUDY_SLICES / raw.burst(STUDY_SLICES, 1, 1).elapsed_s for _ in range(5)]
     refuse_blind_scores(scores, bench.precision)
     expected = {length: np.resize(scores, length) for length in folders}
-    return _Work(folders, expected, TOLERANCES[bench.precision]["SCORE"])
+    tolerance = TOLERANCES[bench.precision]["SCORE"]
+    return _Work(folders, expected, tolerance, round(float(np.median(per_second)), 2))
 
 
 def _judged(server: ProvenServer, work: _Work, length: int) -> Result:
@@ -160,6 +165,7 @@ def _length(server: ProvenServer, work: _Work, length: int) -> dict[str, Any]:
         "slices": length,
         "seconds": round(seconds, 4),
         "ms_per_slice": round(1e3 * seconds / length, 3),
+        "share_of_limit": round(length / seconds / work.engine_per_second, 4),
         "benchmark_mib": round(client.own_mib, 1),
         "server_mib": round(served.tree_mib, 1),
     }
@@ -182,6 +188,7 @@ def _at_once(server: ProvenServer, work: _Work, count: int) -> dict[str, Any]:
         "slices": STUDY_SLICES,
         "elapsed_s": round(elapsed_s, 4),
         "studies_per_hour": round(3600 * count / elapsed_s, 1),
+        "share_of_limit": round(count * STUDY_SLICES / elapsed_s / work.engine_per_second, 4),
         "median_s": round(float(np.median(took)), 4),
         "longest_s": round(max(took), 4),
     }
@@ -246,8 +253,8 @@ def _table(document: Document) -> str:
     head = ("one study", "takes", "a slice", "client MiB", "server MiB")
     lines = [lines_from_rows(head, rows)]
     lines += [
-        f"{row['studies']} at once: {row['studies_per_hour']:.0f} studies an hour, the longest "
-        f"{row['longest_s']:.1f} s"
+        f"{row['studies']} at once: {row['studies_per_hour']:.0f} studies an hour, "
+        f"{row['share_of_limit']:.2f} of the raw engine, the longest {row['longest_s']:.1f} s"
         for row in document["at_once"]
     ]
     after, sizing = document["one_after_the_other"], document["sizing"]

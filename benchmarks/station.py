@@ -10,13 +10,9 @@ number is measured stands in `benchmarks/README.md`.
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -31,6 +27,7 @@ from benchmarks.conditions import conditions_of_run, load_average, now_utc
 from benchmarks.errors import BenchmarkError, Disagreement
 from benchmarks.memory import PeakMemory
 from benchmarks.paired import timed_s
+from benchmarks.station_process import listening
 from benchmarks.station_traffic import (
     REPORT,
     Pacs,
@@ -82,7 +79,7 @@ def measured(workload: Workload, say: Say = lambda _: None) -> dict[str, Any]:
         root = Path(name)
         say("One study by ichclient infer, and one by the station")
         expected = result_from_path(workload.study, ServerOptions()).study_score
-        with _listening(root / "station", workload.quiet_s, pacs) as listener:
+        with listening(root / "station", workload.quiet_s, pacs.port) as listener:
             _judged(listener.port, pacs, root / "station", images, 1)  # burn-in: the server starts
             _prove(root / "station", expected)
             latency = {}
@@ -182,7 +179,7 @@ def _memory(state: Path, pacs: Pacs, workload: Workload, say: Say) -> dict[str, 
     """PSS of the listener, and of all below it, after every so many tiny studies."""
     images, looks = tiny_images(), list[dict[str, float]]()
     done = 0
-    with _listening(state, 0.2, pacs) as listener:
+    with listening(state, 0.2, pacs.port) as listener:
         while done < workload.memory_studies:
             count = min(workload.look_every, workload.memory_studies - done)
             _judged(listener.port, pacs, state, images, count)
@@ -214,55 +211,12 @@ def _memory(state: Path, pacs: Pacs, workload: Workload, say: Say) -> dict[str, 
     }
 
 
-@dataclass(frozen=True)
-class _Listener:
-    """A station that runs: where it listens, and its process."""
-
-    port: int
-    pid: int
-
-
-@contextmanager
-def _listening(state: Path, quiet_s: float, pacs: Pacs) -> Iterator[_Listener]:
-    """`ichclient listen` on a free port, ended with the block."""
-    port, log = _free_port(), state.with_suffix(".log")
-    command = [
-        sys.executable, "-m", "ichclient", "listen", "--state", state, "--port", port,
-        "--quiet", quiet_s, "--keep-free-gib", 0, "--store-to", f"dimse:PACS@127.0.0.1:{pacs.port}",
-    ]  # fmt: skip
-    with log.open("wb") as lines:
-        process = subprocess.Popen([str(part) for part in command], stderr=lines)
-    try:
-        _await(lambda: " listening " in log.read_text(), process, log)
-        yield _Listener(port, process.pid)
-    finally:
-        process.terminate()
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-
-
-def _await(true: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while not true():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise BenchmarkError(f"The station does not listen: {log.read_text()[-500:]}")
-        time.sleep(0.05)
-
-
 def _await_delivered(state: Path) -> None:
     deadline = time.monotonic() + 600
     while any(one.deliveries.unsent for one in studies_of(state)):
         if time.monotonic() > deadline:
             raise BenchmarkError("Objects are still waiting after 10 minutes.")
         time.sleep(0.02)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _studies(state: Path) -> tuple[StationStudy, ...]:

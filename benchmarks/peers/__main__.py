@@ -35,6 +35,8 @@ from benchmarks.turns import (
 )
 
 _IDLE_S = 2.0
+_TRIES = 2
+"""PyTriton gives its processes a second to find each other, which a busy machine may not."""
 
 
 def _started(
@@ -50,13 +52,17 @@ def _started(
             skipped[peer.title] = "not installed; python -m benchmarks.peers --install makes it"
             continue
         bench.say(f"Starting {peer.title} {version}")
-        started = time.perf_counter()
-        try:
-            one = running.enter_context(
-                running_peer(peer, bench.settings, folder / f"{peer.name}.log")
-            )
-        except BenchmarkError as error:
-            skipped[peer.title] = str(error)
+        one, why = None, ""
+        for _ in range(_TRIES):
+            started = time.perf_counter()
+            try:
+                log = folder / f"{peer.name}.log"
+                one = running.enter_context(running_peer(peer, bench.settings, log))
+                break
+            except BenchmarkError as error:
+                why = str(error)
+        if one is None:
+            skipped[peer.title] = why
             continue
         clients[peer.title] = one.client
         facts[peer.title] = {

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 import itertools
+import multiprocessing
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks import perf_analyzer
 from benchmarks.data import Pool
 from benchmarks.load import ClosedLoop, OpenLoop, Record, burst
+from benchmarks.loopback import loopback
 from benchmarks.perf_csv import csv_from_rows
+from benchmarks.server_times import server_times
 from benchmarks.windows import Pace, agree, measured, measured_from_records, windows_from_records
 from numpy.typing import NDArray
 
@@ -171,3 +176,46 @@ def test_the_csv_has_perf_analyzers_columns() -> None:
     assert lines[2] == ["1", "16.0", "", "1500.0", "1.0", "2.0", "3.0", "4.0", "",
                         "10000", "11000", "12000", "13000"]  # fmt: skip
     assert lines[5][0] == "Request Rate"
+
+
+def test_a_round_trip_over_loopback_carries_all_bytes_and_ends_its_process() -> None:
+    with loopback(300_000, 70_000) as exchange:
+        for _ in range(3):
+            exchange()
+        assert len(multiprocessing.active_children()) == 1
+    assert multiprocessing.active_children() == []
+
+
+def test_server_times_are_means_of_what_was_added() -> None:
+    stages = ("queue", "compute_input", "compute_infer", "compute_output")
+    before = {"fused": {"requests": 5, "request": 10_000}, "step": dict.fromkeys(stages, 1000)}
+    after = {"fused": {"requests": 7, "request": 30_000}, "step": dict.fromkeys(stages, 5000)}
+    assert server_times(before, after, "fused") == {
+        "request": 10.0, "queue": 2.0, "compute_input": 2.0, "compute_infer": 2.0,
+        "compute_output": 2.0,
+    }  # fmt: skip
+    assert server_times(after, after, "fused") is None
+    assert server_times({}, {}, "fused") is None
+
+
+def program(folder: Path, text: str) -> None:
+    path = folder / perf_analyzer.PROGRAM
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def test_perf_analyzer_is_used_where_it_is_and_named_where_it_is_not(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "absent" in perf_analyzer.beside("a:1", "ich_fused", pool, quick=True)["verdict"]
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    program(
+        tmp_path,
+        'while [ "$1" != -f ]; do shift; done; printf "Concurrency,p50 latency\\n1,42\\n" > "$2"',
+    )
+    found = perf_analyzer.beside("a:1", "ich_fused", pool, quick=True)
+    assert found == {"verdict": "run beside", "rows": [{"Concurrency": "1", "p50 latency": "42"}]}
+    program(tmp_path, "echo no such model >&2; exit 3")
+    verdict = perf_analyzer.beside("a:1", "ich_fused", pool, quick=True)["verdict"]
+    assert verdict == "ended with 3: no such model"

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -12,6 +19,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.page import html_from_documents, write_page
 from benchmarks.tables import TABLES, drifted, speed_table, write_tables
 from benchmarks.targets import NAMES, documents_from_folder, targets_from_documents
+from click.testing import CliRunner
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -68,6 +76,66 @@ def test_the_page_holds_every_plot_and_needs_no_network(documents: dict[str, Any
         ElementTree.fromstring(drawing)
     assert "not a medical device" in page
     assert not re.search(r'(?:src|href)="(?!#)', re.sub(r"xlink:href", "href", page))
+
+
+def test_ctrl_c_keeps_what_is_finished_and_makes_the_page_of_it(
+    documents: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = importlib.import_module("benchmarks.__main__")
+
+    def ended(command: list[str]) -> int:
+        if command[0] != "benchmarks.limits":
+            raise KeyboardInterrupt
+        Path(command[-1]).write_text(json.dumps(documents["limits"]))
+        return 0
+
+    monkeypatch.setattr(suite, "_ended", ended)
+    done = CliRunner().invoke(suite.main, ["--out", str(tmp_path)])
+    assert done.exit_code == 130
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["index.html", "limits.json"]
+    assert (tmp_path / "index.html").read_text().count("<svg") == 1
+
+
+def test_a_benchmark_that_fails_is_named_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = importlib.import_module("benchmarks.__main__")
+    ran = []
+
+    def ended(command: list[str]) -> int:
+        ran.append(command[0].removeprefix("benchmarks."))
+        return 8 if ran[-1] == "peers" else 0
+
+    monkeypatch.setattr(suite, "_ended", ended)
+    done = CliRunner().invoke(suite.main, ["--out", str(tmp_path)])
+    assert (done.exit_code, tuple(ran)) == (8, NAMES)
+    assert "peers (8)" in done.output
+
+
+def test_a_process_that_is_interrupted_is_given_its_own_end(tmp_path: Path) -> None:
+    """The suite forwards Ctrl-C once and waits for what the benchmark does then."""
+    program = (
+        "import sys, time, pathlib\n"
+        "path = pathlib.Path(sys.argv[1])\n"
+        "try:\n    path.touch(); time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    time.sleep(0.5); path.write_text('ended')\n"
+    )
+    (tmp_path / "slow_benchmark.py").write_text(program)
+    marker = tmp_path / "marker"
+    suite = (
+        "import sys; from benchmarks import __main__ as suite; "
+        "suite._ended(['slow_benchmark', sys.argv[1]])"
+    )
+    search = f"{CHECKOUT}:{tmp_path}:{':'.join(sys.path)}"
+    environment = {**os.environ, "PYTHONPATH": search}
+    command = [sys.executable, "-c", suite, str(marker)]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        while not marker.exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        process.wait()
+    assert marker.read_text() == "ended"
 
 
 def test_a_result_that_cannot_be_read_is_named(tmp_path: Path) -> None:

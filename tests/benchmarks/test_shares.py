@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from benchmarks.clients import HttpBytes
 from benchmarks.data import Pool, pool_from_studies
 from benchmarks.errors import BenchmarkError, BlindProof, Disagreement
 from benchmarks.load import Burst
@@ -161,20 +162,26 @@ class Here(Peer):
         return Path(sys.executable)
 
 
-@pytest.mark.triton
+class BytePeer(Here):
+    """The one of the standard library beside this file."""
+
+    @property
+    def module(self) -> str:
+        return "tests.benchmarks.byte_peer"
+
+
 def test_a_peer_answers_truly_and_leaves_no_process(
     engine: Engine, settings: EngineSettings, pool: Pool, tmp_path: Path
 ) -> None:
-    (pytriton,) = (peer for peer in PEERS if peer.name == "pytriton")
-    here = Here(pytriton.name, pytriton.package, pytriton.title, pytriton.client)
-    assert here.version() is not None
-    with running_peer(here, settings, tmp_path / "log") as running:
+    peer = BytePeer("byte", "none", "Bytes", lambda address: HttpBytes(address, "/"))
+    with running_peer(peer, settings, tmp_path / "log") as running:
         few = Pool(pool.hu[[0, 9]], pool.studies)
-        refuse_untrue_answers(running.client, engine, few, "f32", "PyTriton")
-        below = psutil.Process(running.pid).children(recursive=True)
-        assert below
+        refuse_untrue_answers(running.client, engine, few, "f32", "it")
+        with pytest.raises(BenchmarkError, match="answered 400: HU"):
+            running.client(np.zeros((0, 1, 256, 256), np.float16))
+        (below,) = psutil.Process(running.pid).children(recursive=True)
     assert not psutil.pid_exists(running.pid)
-    assert [process for process in below if process.is_running()] == []
+    assert not below.is_running()
 
 
 def test_a_peer_that_ends_says_its_last_words(settings: EngineSettings, tmp_path: Path) -> None:

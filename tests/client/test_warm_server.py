@@ -69,7 +69,7 @@ def starts(monkeypatch: pytest.MonkeyPatch, proven: ProvenServer) -> list[str]:
     told: list[str] = []
 
     @contextmanager
-    def proven_server(_: ServerOptions) -> Iterator[ProvenServer]:
+    def proven_server(_: ServerOptions, **__: object) -> Iterator[ProvenServer]:
         told.append("start")
         try:
             yield proven

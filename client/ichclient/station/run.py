@@ -23,6 +23,7 @@ from ichclient.audit.keyed import Pseudonyms
 from ichclient.audit.log import AuditLog
 from ichclient.connect import ServerOptions
 from ichclient.delivery.outbox import Outbox
+from ichclient.delivery.targets import target_from_text
 from ichclient.rules import DEFAULT_BOOK, RuleBook
 from ichclient.sources.options import SourceOptions
 from ichclient.station.deliveries import Deliveries
@@ -95,16 +96,20 @@ def run_station(
             station, judge, events, options.work, options.targets, stopping.event.is_set
         )
         worker.begin()
-        if options.targets:
-            stack.enter_context(Deliveries(folder, options.delivery, events).running())
-        stack.enter_context(takes_in(Running(station, shelf, events)))
-        _work(worker, station, shelf, events, options, stopping.event)
+        with ExitStack() as threads:
+            if options.targets:
+                threads.enter_context(Deliveries(folder, options.delivery, events).running())
+            threads.enter_context(takes_in(Running(station, shelf, events)))
+            _work(worker, station, shelf, events, options, stopping.event)
         events.told("stopped", signal=stopping.number)
         return stopping.number
 
 
 def _begin(station: Station, events: Events, options: StationOptions) -> None:
     events.tell("started", targets=len(options.targets), studies=len(station.studies()))
+    for target in options.targets:
+        if target_from_text(target).in_the_clear:
+            events.say("in_the_clear", target=target)
     removed, incomplete = swept(station)
     if removed:
         events.say("removed_leftovers", files=removed)

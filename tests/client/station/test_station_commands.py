@@ -89,6 +89,7 @@ def test_a_watched_folder_is_judged(
     station.until_told("judged")
     until(lambda: [study.phase for study in station.studies()] == [Phase.JUDGED])
     assert station.stop() == 0
+    assert station.text.splitlines()[-1].split()[1] == "stopped"
     assert len(list(folder.iterdir())) == len(few)
 
 
