@@ -156,24 +156,22 @@ def write_series(folder: Path, z_mm: Sequence[float] | None = None, **tags: Any)
 
 
 def legacy_converted(
-    folder: Path,
-    target: Path,
-    syntax: str = ExplicitVRLittleEndian,
-    series_uid: str | None = None,
-    files: slice = slice(None),
+    folder: Path, target: Path, syntax: str = ExplicitVRLittleEndian, **given: Any
 ) -> Path:
-    """The files of a folder as one Legacy Converted Enhanced CT image, made by highdicom."""
+    """The `files` of a folder as one Legacy Converted Enhanced CT image of `series_uid`."""
     legacy = pytest.importorskip("highdicom.legacy", reason="highdicom is not installed")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        frames = [dcmread(path) for path in sorted(folder.iterdir())[files]]
+        frames = [
+            dcmread(path) for path in sorted(folder.iterdir())[given.get("files", slice(None))]
+        ]
         for frame in frames:
             for keyword in _TYPE_2:
                 if keyword not in frame:
                     setattr(frame, keyword, "")
         image = legacy.LegacyConvertedEnhancedCTImage(
             frames,
-            series_instance_uid=series_uid or generate_uid(),
+            series_instance_uid=given.get("series_uid", generate_uid()),
             series_number=9,
             sop_instance_uid=generate_uid(),
             instance_number=1,

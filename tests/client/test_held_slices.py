@@ -77,6 +77,6 @@ def test_infer_decodes_no_slice_twice_for_its_page(
         pytest.fail("a slice was decoded twice")
 
     monkeypatch.setattr(result_files, "hu_of_slice", twice)
-    monkeypatch.setattr(infer, "proven_server", lambda _: nullcontext(proven))
+    monkeypatch.setattr(infer, "proven_server", lambda *_, **__: nullcontext(proven))
     infer.result_from_path(study, ServerOptions(), out=tmp_path / "out")
     assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
