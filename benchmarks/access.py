@@ -40,7 +40,6 @@ from benchmarks.work import (
 )
 from benchmarks.written import write_whole
 from ichclient.access import OPEN, ServerAccess
-from ichclient.connect import JUDGING_MODELS
 from ichclient.ending_cli import told
 from ichclient.flags import ServerSettings, Tls
 from ichclient.golden import GOLDEN_FILE, golden_from_file, refuse_untrue_server
@@ -49,6 +48,7 @@ from ichclient.repository import default_repository
 from ichclient.transport import DEADLINE_S, RETRY_FOR_S, Transport, TritonTransport
 from ichcore.flight import IN_FLIGHT
 from ichcore.items import CHUNK_SLICES
+from ichcore.wire import FUSED_MODEL, STUDY_MODEL
 from ichexport.repository import spec_of_repository
 
 _EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "phantom-sdh"
@@ -72,7 +72,9 @@ class Workload:
     @property
     def settings(self) -> ServerSettings:
         """The server that a client starts for a study, in the clear."""
-        return ServerSettings(str(self.repository.resolve()), "cpu", models=JUDGING_MODELS)
+        return ServerSettings(
+            str(self.repository.resolve()), "cpu", models=(FUSED_MODEL, STUDY_MODEL)
+        )
 
 
 def measurements_of(work: Workload, say: Say) -> dict[str, Any]:
@@ -116,7 +118,9 @@ def _proven(work: Workload, server: Started) -> Iterator[TritonTransport]:
 def _cost_of(
     work: Workload, plain: TritonTransport, expected: Answer, tls: Tls, access: ServerAccess
 ) -> dict[str, Any]:
-    settings = ServerSettings(work.settings.model_repository, "cpu", models=JUDGING_MODELS, tls=tls)
+    settings = ServerSettings(
+        work.settings.model_repository, "cpu", models=(FUSED_MODEL, STUDY_MODEL), tls=tls
+    )
     with started_server(settings, access) as server, _proven(work, server) as secured:
         largest = refuse_disagreement(_answer(secured, work.study), expected)
         ways = [functools.partial(_answer, each, work.study) for each in (secured, plain)]

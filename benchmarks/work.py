@@ -1,13 +1,11 @@
-"""HU of one study -> the same answer in two ways: through Triton, and in-process by OpenVINO.
+"""A study -> its HU on the grid, its answer over gRPC, and whether two answers agree.
 
-Both take the HU on the grid, apply the same engines, combination and study rule, and give an
-`Answer`; `refuse_disagreement` holds one against the other.
+`refuse_disagreement` holds one `Answer` against another.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +18,12 @@ from ichclient.hounsfield import hu_slices_from_series
 from ichclient.infer import study_from_path
 from ichclient.transport import Transport
 from ichcore import (
-    EnsembleSpec,
     Grid,
     SliceScores,
     StudyScore,
-    slices_from_combined,
-    study_from_slices,
 )
 from ichcore.items import items_from_slices
-from ichexport.engines import Runner, openvino_from_onnx, openvino_has_bf16
-from ichexport.entry import graph_of
-from ichexport.golden import combined_from_runners
-from ichexport.repository import spec_of_repository
+from ichexport.engines import openvino_has_bf16
 
 TOLERANCE_SCORE = 1e-3
 """Same weights, same runtime, same precision: what differs is how threads share the work."""
@@ -73,15 +65,6 @@ class Answer:
     study: StudyScore
 
 
-@dataclass(frozen=True)
-class InProcess:
-    """The members of a repository, compiled in this process, with their spec."""
-
-    runners: Mapping[str, Runner]
-    spec: EnsembleSpec
-    precision: str
-
-
 def hu_study_from_path(path: Path, grid: Grid) -> HUStudy:
     """Read the series that the client would judge; raises what the client raises."""
     series = study_from_path(path).series
@@ -91,39 +74,14 @@ def hu_study_from_path(path: Path, grid: Grid) -> HUStudy:
 
 
 def precision_of_processor() -> str:
-    """The precision that the served members choose here: `bf16` or `f32`."""
+    """The precision that the served engines choose here: `bf16` or `f32`."""
     return "bf16" if openvino_has_bf16() else "f32"
-
-
-def in_process_from_repository(repository: Path) -> InProcess:
-    """Compile every member's graph with OpenVINO, in the precision that is served."""
-    spec = spec_of_repository(repository)
-    precision = precision_of_processor()
-    runners = {
-        name: openvino_from_onnx(graph_of(repository, name), precision)
-        for name in spec.member_names
-    }
-    return InProcess(runners, spec, precision)
-
-
-def answer_in_process(engines: InProcess, study: HUStudy, chunk_slices: int) -> Answer:
-    """Judge a study without a server: members, combination and study rule, chunk after chunk.
-
-    Chunks follow each other because OpenVINO gives each of them every core.
-    """
-    parts = [
-        combined_from_runners(engines.runners, hu, engines.spec)
-        for hu in study.chunks(chunk_slices)
-    ]
-    slices = slices_from_combined(parts, study.position_mm, "in-process")
-    mask = np.concatenate([part.mask for part in parts])
-    return Answer(slices, mask, study_from_slices(slices, engines.spec))
 
 
 def answer_from_server(
     transport: Transport, study: HUStudy, chunk_slices: int, in_flight: int
 ) -> Answer:
-    """Judge a study over gRPC: `ich_ensemble` for each chunk, then `ich_study`."""
+    """Judge a study over gRPC: `ich_fused` for each chunk, then `ich_study`."""
     with ThreadPoolExecutor(in_flight, thread_name_prefix="benchmark-send") as pool:
         chunks = list(pool.map(transport.infer, study.chunks(chunk_slices)))
     slices = SliceScores(

@@ -61,8 +61,8 @@ FOREIGN = {
         "export/ichexport/merging.py",
     ],
     "cryptography": ["client/ichclient/acceptance/signature.py"],
-    "jinja2": ["client/ichclient/report/markup.py"],
-    "markupsafe": ["client/ichclient/report/markup.py"],
+    "jinja2": ["client/ichclient/markup.py"],
+    "markupsafe": ["client/ichclient/markup.py"],
     "highdicom": ["client/ichclient/objects/*.py", "training/ichtrain/data/masks.py"],
     "httpx": ["client/ichclient/sources/dicomweb.py", "client/ichclient/sources/http.py"],
     "grpc": [

@@ -27,6 +27,7 @@ from ichclient.study_cli import (
     studies_argument,
     study_argument,
 )
+from ichclient.worklist_cli import mark, worklist
 
 _DIRECTORY = click.Path(path_type=Path)
 
@@ -99,7 +100,9 @@ def infer(
                 studies, server, Wishes(source, book, slab, dicom, queue), out, each=each,
                 resume=resume, as_json=as_json,
             )  # fmt: skip
-        sys.exit(code)
+            if code:
+                sys.exit(code)
+        return
     if resume:
         raise click.UsageError("--resume is for several studies: add --each, or leave it out.")
     stderr = console(stderr=True)
@@ -243,5 +246,5 @@ def server_command(version_text: str, as_json: bool, **given: Any) -> None:
     click.echo(exec_text(command) if as_json else shell_text(command))
 
 
-for command in (audit, deliver, listen, rerun, status, watch):
+for command in (audit, deliver, listen, mark, rerun, status, watch, worklist):
     main.add_command(command)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,7 @@ from ichclient.process import running_server
 from ichclient.repository import default_repository, verified_repository
 from ichclient.serverlog import new_log_path
 from ichclient.transport import DEADLINE_S, RETRY_FOR_S, Transport, TritonTransport
-from ichcore.wire import ENSEMBLE_MODEL, STUDY_MODEL
-
-JUDGING_MODELS = (ENSEMBLE_MODEL, STUDY_MODEL)
-"""What a study needs; the rest of a repository is for whoever serves others."""
+from ichcore.wire import ENSEMBLE_MODEL, FUSED_MODEL, STUDY_MODEL
 
 # Nobody starts an embedded server again once it has ended.
 _EMBEDDED_RETRY_FOR_S = 2.0
@@ -36,6 +33,7 @@ class ServerOptions:
 
     `url` may name several servers, "HOST:PORT,HOST:PORT", which judge in turn; `access` says how
     to show oneself to them.
+    `model` judges slices: `ich_fused` or `ich_ensemble`; None takes the first where it is served.
     `golden` names the file that proves it; None takes the repository's own. `log_path` and
     `grpc_port` matter to the embedded server alone.
     """
@@ -47,6 +45,7 @@ class ServerOptions:
     log_path: Path | None = None
     grpc_port: int | None = None
     access: ServerAccess = OPEN
+    model: str | None = None
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -77,13 +76,16 @@ class ProvenServer:
 def proven_server(
     options: ServerOptions,
     *,
-    models: tuple[str, ...] | None = JUDGING_MODELS,
+    everything: bool = False,
     stop_deadline_s: float = 0.0,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[ProvenServer]:
     """Connect, or start and connect, and prove before anything is trusted.
 
-    An embedded server loads `models`, all of the repository where it is None. Raises
-    RepositoryError, EmbeddedServerError, ServerUnreachable or ServerRefused.
+    An embedded server loads what a study needs, or with `everything` the rest of the repository
+    too, which is for whoever serves others; `meanwhile` is called again and again while it starts,
+    and ends that with what it raises. Raises RepositoryError, EmbeddedServerError,
+    ServerUnreachable or ServerRefused.
     """
     started = time.monotonic()
     if options.url is not None:
@@ -99,11 +101,15 @@ def proven_server(
             repository,
             log_path=log_path,
             grpc_port=options.grpc_port,
-            models=models,
+            models=None if everything else _judging_models(options, repository),
             stop_deadline_s=stop_deadline_s,
+            meanwhile=meanwhile,
         ) as server,
         TritonTransport(
-            server.url, deadline_s=options.timeout_s, retry_for_s=_EMBEDDED_RETRY_FOR_S
+            server.url,
+            model=options.model,
+            deadline_s=options.timeout_s,
+            retry_for_s=_EMBEDDED_RETRY_FOR_S,
         ) as transport,
         _told_of_log(log_path),
     ):
@@ -114,9 +120,15 @@ def _transport_elsewhere(options: ServerOptions, golden: Golden) -> TritonTransp
     """The one server at `url`, or all of them."""
     urls, times = options.urls, {"deadline_s": options.timeout_s, "retry_for_s": RETRY_FOR_S}
     if len(urls) == 1:
-        return TritonTransport(urls[0], access=options.access, **times)
+        return TritonTransport(urls[0], model=options.model, access=options.access, **times)
     prove = functools.partial(refuse_untrue_server, golden=golden)
-    return ServerPool(urls, prove, access=options.access, **times)
+    return ServerPool(urls, prove, model=options.model, access=options.access, **times)
+
+
+def _judging_models(options: ServerOptions, repository: Path) -> tuple[str, str]:
+    """What a study needs of a repository; one of an older release has no `ich_fused`."""
+    fused = (repository / FUSED_MODEL).is_dir()
+    return options.model or (FUSED_MODEL if fused else ENSEMBLE_MODEL), STUDY_MODEL
 
 
 def _prove(transport: Transport, golden: Golden) -> None:

@@ -43,6 +43,8 @@ class _Place:
 class ServerPool:
     """Servers that prove one bundle, called in turn; close it, or use it in a `with` block.
 
+    `model` judges slices, as for a `TritonTransport`; servers that differ in what they have need
+    it.
     `prove` judges one server and gives the provenance of its answers, or raises ServerRefused.
     Raises what TritonTransport raises; ServerUnreachable only when none of them answers in time,
     and ServerBusy when those that live are full for as long.
@@ -53,6 +55,7 @@ class ServerPool:
         urls: Sequence[str],
         prove: Callable[[TritonTransport], str],
         *,
+        model: str | None = None,
         access: ServerAccess = OPEN,
         deadline_s: float = DEADLINE_S,
         retry_for_s: float = RETRY_FOR_S,
@@ -63,7 +66,11 @@ class ServerPool:
         self._retry = Retry(retry_for_s)
         self._places = [
             # One try each: whoever does not answer is passed over.
-            _Place(TritonTransport(url, access=access, deadline_s=deadline_s, retry_for_s=0))
+            _Place(
+                TritonTransport(
+                    url, model=model, access=access, deadline_s=deadline_s, retry_for_s=0
+                )
+            )
             for url in urls
         ]
         self._lock = threading.Lock()
@@ -182,6 +189,7 @@ class ServerPool:
         if provenance != expected:
             raise ServerRefused(
                 f"{place.transport.url} serves another bundle or other engines ({provenance}) "
-                f"than the servers beside it ({expected}): give servers of one kind to --url."
+                f"than the servers beside it ({expected}): give servers of one kind to --url, or a "
+                "--model that all of them have."
             )
         place.look_at = None

@@ -19,7 +19,7 @@ def serve_until_interrupted(options: ServerOptions, say: Callable[[str], object]
 
     Raises EmbeddedServerError where the server ends by itself.
     """
-    with proven_server(options, models=None, stop_deadline_s=_STOP_DEADLINE_S) as server:
+    with proven_server(options, everything=True, stop_deadline_s=_STOP_DEADLINE_S) as server:
         try:
             say(f"Serving at {server.url}, golden slices proven. Ctrl-C ends it.")
             _wait(server)

@@ -36,7 +36,8 @@ def server_options(command: _F) -> _F:
 
     @functools.wraps(command)
     def run(
-        *args: Any, url: str | None, repository: Path | None, golden: Path | None, timeout: float,
+        *args: Any, url: str | None, repository: Path | None, golden: Path | None,
+        model: str | None, timeout: float,
         tls: bool, server_ca: Path | None, server_cert: Path | None, server_key: Path | None,
         server_name: str | None, token_file: Path | None, token_header: str | None, **kwargs: Any,
     ) -> Any:  # fmt: skip
@@ -53,8 +54,9 @@ def server_options(command: _F) -> _F:
                 token_from(token_file, os.environ), token_header or TOKEN_HEADER,
             )  # fmt: skip
         options = ServerOptions(
-            url=url, repository=repository, golden=golden, timeout_s=timeout, access=access
-        )
+            url=url, repository=repository, golden=golden, timeout_s=timeout, access=access,
+            model=model,
+        )  # fmt: skip
         return command(*args, server=options, **kwargs)
 
     for option in (
@@ -75,6 +77,9 @@ def server_options(command: _F) -> _F:
         click.option("--tls", is_flag=True, help="Speak TLS with the server at --url."),
         click.option("--timeout", type=click.FloatRange(min=0.1), default=60.0, metavar="S",
                      show_default=True, help="Seconds that one request may take."),
+        click.option("--model", type=click.Choice(("ich_fused", "ich_ensemble")),
+                     help="Who judges slices: the members as one engine, or each on its own; if "
+                          "not given, the first where the server has it."),
         click.option("--golden", type=_FILE, metavar="FILE",
                      help="Golden slices that prove the server, instead of the repository's."),
         click.option("--repository", type=_FILE, metavar="DIR",

@@ -29,6 +29,7 @@ from ichclient.tracing import trace_headers
 from ichcore import SliceScores, StudyScore
 from ichcore.wire import (
     ENSEMBLE_MODEL,
+    FUSED_MODEL,
     MAX_BATCH_SIZE,
     STUDY_MODEL,
     TensorSpec,
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from tritonclient.grpc import InferenceServerClient
 
 _T = TypeVar("_T")
+
+SLICE_MODELS = (FUSED_MODEL, ENSEMBLE_MODEL)
+"""Who may judge slices: the same answer, and the first takes less time."""
 
 DEADLINE_S = 60.0
 RETRY_FOR_S = 30.0
@@ -86,6 +90,8 @@ class Transport(Protocol):
 class TritonTransport:
     """A Triton server behind gRPC; close it, or use it in a `with` block.
 
+    `model`, one of `SLICE_MODELS`, judges slices; without one it is the first that the server has.
+
     Every call has a deadline, and is repeated for `retry_for_s` where nobody answered or the
     server was full. Raises ServerUnreachable or ServerBusy where the time ends, AccessRefused
     where the two do not accept each other, ServerError where the server answers with an error,
@@ -97,6 +103,7 @@ class TritonTransport:
         self,
         url: str,
         *,
+        model: str | None = None,
         access: ServerAccess = OPEN,
         deadline_s: float = DEADLINE_S,
         retry_for_s: float = RETRY_FOR_S,
@@ -105,6 +112,7 @@ class TritonTransport:
             raise ValueError(f"deadline_s must be above 0, not {deadline_s}")
         refuse_bare_token(url, access)
         self.url = url
+        self._model = model
         self._access = access
         self._let_in = False
         self._deadline_s = deadline_s
@@ -134,10 +142,18 @@ class TritonTransport:
     @functools.cached_property
     def _facts(self) -> ServerFacts:
         server = self._asked(self._client.get_server_metadata, for_s=_CONNECT_FOR_S)
-        ask = functools.partial(self._client.get_model_config, ENSEMBLE_MODEL)
+        ask = functools.partial(self._client.get_model_config, self._slice_model)
         parameters = self._asked(ask, for_s=_CONNECT_FOR_S).config.parameters
         texts = {key: value.string_value for key, value in parameters.items()}
         return facts_from_parameters(server.version, texts)
+
+    @functools.cached_property
+    def _slice_model(self) -> str:
+        """One for the life of the connection: slices of two must not meet in a study."""
+        if self._model is not None:
+            return self._model
+        has = functools.partial(self._client.is_model_ready, FUSED_MODEL)
+        return FUSED_MODEL if self._asked(has, for_s=_CONNECT_FOR_S) else ENSEMBLE_MODEL
 
     def infer(self, chunk: NDArray[np.float16]) -> ChunkScores:
         """Judge HU [N, S, R, C] with the ensemble, N at most 64."""
@@ -145,7 +161,7 @@ class TritonTransport:
         tensor = hu_tensor(facts.grid)
         if chunk.shape[1:] != tensor.shape or not 1 <= len(chunk) <= MAX_BATCH_SIZE:
             raise ValueError(f"a chunk of {list(chunk.shape)} is not [N, *{list(tensor.shape)}]")
-        answer = self._inferred(ENSEMBLE_MODEL, [(tensor, chunk)])
+        answer = self._inferred(self._slice_model, [(tensor, chunk)])
         return chunk_from_tensors(answer, facts, len(chunk))
 
     def study(self, slices: SliceScores) -> StudyScore:

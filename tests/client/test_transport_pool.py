@@ -29,7 +29,7 @@ from ichcore import SliceScores
 
 pytestmark = pytest.mark.triton
 
-MODELS = ("ich_ensemble", "ich_study")
+MODELS = ("ich_fused", "ich_study")
 
 
 def many(golden: Golden, count: int) -> NDArray[np.float16]:

@@ -28,7 +28,7 @@ from ichclient.transport import TritonTransport
 from ichclient.workspace import server_command, server_environment, write_workspace
 
 TOKEN = "a-token-of-these-tests"
-MODELS = ("ich_ensemble", "ich_study")
+MODELS = ("ich_fused", "ich_study")
 triton = pytest.mark.triton
 
 

@@ -72,18 +72,46 @@ def test_a_score_depends_neither_on_its_chunk_nor_on_other_requests(
     assert np.abs(scores - together.score).max() < 1e-5
 
 
-def test_a_server_that_hands_models_other_values_is_refused(tmp_path: Path, golden: Golden) -> None:
+@pytest.mark.parametrize(
+    ("slice_model", "engine"), [("ich_fused", "ich_fused_engine"), ("ich_ensemble", "ich_any")]
+)
+def test_a_server_that_hands_models_other_values_is_refused(
+    tmp_path: Path, golden: Golden, slice_model: str, engine: str
+) -> None:
     repository = Path(shutil.copytree(default_repository(), tmp_path / "repository"))
-    model = repository / "ich_any" / "1" / "model.py"
+    model = repository / engine / "1" / "model.py"
     true = '"HU").as_numpy()'
     assert true in model.read_text()
     model.write_text(model.read_text().replace(true, true + "[:, :, ::-1].copy() * 2 + 300"))
     with (
-        running_server(repository, log_path=tmp_path / "log", stop_deadline_s=0) as running,
-        TritonTransport(running.url) as transport,
+        running_server(
+            repository,
+            log_path=tmp_path / "log",
+            models=(slice_model, "ich_study"),
+            stop_deadline_s=0,
+        ) as running,
+        TritonTransport(running.url, model=slice_model) as transport,
         pytest.raises(ServerRefused, match=r"differs by up to .* is allowed"),
     ):
         refuse_untrue_server(transport, golden)
+
+
+def test_the_one_engine_judges_where_it_is_served_and_the_members_where_it_is_not(
+    server: RunningServer, transport: TritonTransport, tmp_path: Path, golden: Golden
+) -> None:
+    members = ("ich_ensemble", "ich_study")
+    with (
+        running_server(
+            default_repository(), log_path=tmp_path / "log", models=members, stop_deadline_s=0
+        ) as without,
+        TritonTransport(without.url) as only,
+        TritonTransport(server.url, model="ich_ensemble") as asked,
+        TritonTransport(server.url, model="ich_fused") as fused,
+    ):
+        of_members = refuse_untrue_server(only, golden)
+        assert refuse_untrue_server(asked, golden) == of_members
+        engine = refuse_untrue_server(transport, golden)
+        assert refuse_untrue_server(fused, golden) == engine != of_members
 
 
 def test_a_server_killed_and_started_again_ends_in_the_same_scores(

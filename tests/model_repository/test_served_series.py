@@ -56,7 +56,7 @@ def case_from_folder(folder: Path, served: RunningServer) -> Case:
         "POSITION_MM": position_mm,
         "PIXEL_SPACING_MM": np.array(spacing_mm, dtype=np.float64),
     }
-    with TritonTransport(served.url) as transport:
+    with TritonTransport(served.url, model="ich_ensemble") as transport:
         judged = judged_from_slices(slices, transport, transport.metadata().grid)
         values = (judged.score, judged.member_scores, judged.lesion_mm2, judged.brain_mm2)
         study = transport.study(SliceScores(*values, position_mm, judged.provenance))

@@ -7,7 +7,8 @@ from importlib.metadata import version
 from ichclient.acceptance.drawings import roc_drawing, score_drawing
 from ichclient.acceptance.figures import Outcome, PointFigures
 from ichclient.acceptance.record import Acceptance
-from ichclient.report.markup import as_it_is, page_style, policy, template, text_of
+from ichclient.markup import ours, policy, template, text_of
+from ichclient.report.style import page_style
 from ichclient.result import DISCLAIMER
 from ichcore import Decision
 from ichcore.intervals import Area, Share
@@ -16,11 +17,11 @@ from ichcore.reference import Calls
 
 def page_from_acceptance(acceptance: Acceptance) -> str:
     """The text of acceptance.html."""
-    style = page_style() + text_of("acceptance.css")
+    style = page_style() + text_of(__package__, "acceptance.css")
     card = acceptance.card
     points = _points(acceptance)
-    return template("acceptance.html").render(
-        style=as_it_is(style),  # ours, and named by its hash in the policy
+    return template(__package__, "acceptance.html").render(
+        style=ours(style),  # named by its hash in the policy
         policy=policy(style),
         disclaimer=DISCLAIMER,
         version=version("ich-triton"),

@@ -1,19 +1,19 @@
 """Result and pictures -> report.html: one file that asks for nothing and can do nothing.
 
-Every text is escaped by jinja2 and freed of control characters, whoever wrote it. The page's own
-policy allows its one style, its one script and embedded pictures, and nothing else: no address is
-asked for, and markup that slipped in would not run. Numbers that matter are in the HTML, so it
-reads without the script.
+Every text is escaped (`markup.py`), whoever wrote it. The page's own policy allows its one style,
+its one script and embedded pictures, and nothing else: no address is asked for. Numbers that matter
+are in the HTML, so it reads without the script.
 """
 
 from __future__ import annotations
 
 from importlib.metadata import version
 
+from ichclient.markup import ours, policy, template, text_of
 from ichclient.report import sections
 from ichclient.report.curve import curve_from_result, slices_apart
-from ichclient.report.markup import as_it_is, page_style, policy, template, text_of
 from ichclient.report.pictures import Pictures
+from ichclient.report.style import page_style
 from ichclient.report.windows import BRAIN, SUBDURAL, Window
 from ichclient.result import DISCLAIMER, Result
 
@@ -23,10 +23,10 @@ _WIDE, _NARROW = (1040, 320), (380, 280)
 def page_from_result(result: Result, pictures: Pictures | None = None) -> str:
     """The text of report.html; without pictures it has the curve, the tables and the verdicts."""
     style = page_style()
-    script = text_of("page.js") if pictures else ""
-    return template("page.html").render(
-        style=as_it_is(style),  # ours, and named by its hash in the policy
-        script=as_it_is(script),
+    script = text_of(__package__, "page.js") if pictures else ""
+    return template(__package__, "page.html").render(
+        style=ours(style),  # named by its hash in the policy
+        script=ours(script),
         policy=policy(style, script),
         disclaimer=DISCLAIMER,
         version=version("ich-triton"),
