@@ -179,9 +179,12 @@ def test_a_peer_answers_truly_and_leaves_no_process(
         refuse_untrue_answers(running.client, engine, few, "f32", "it")
         with pytest.raises(BenchmarkError, match="answered 400: HU"):
             running.client(np.zeros((0, 1, 256, 256), np.float16))
-        (below,) = psutil.Process(running.pid).children(recursive=True)
+        below = psutil.Process(running.pid).children(recursive=True)
+        assert any("sleep" in part for process in below for part in process.cmdline())
+        (region,) = Path("/dev/shm").glob("ich-byte-peer-*")
     assert not psutil.pid_exists(running.pid)
-    assert not below.is_running()
+    assert [process for process in below if process.is_running()] == []
+    assert not region.exists()
 
 
 def test_a_peer_that_ends_says_its_last_words(settings: EngineSettings, tmp_path: Path) -> None:
