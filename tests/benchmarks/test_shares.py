@@ -22,7 +22,7 @@ from benchmarks.peers.engine import Engine, EngineSettings, json_from_settings, 
 from benchmarks.peers.wire import bytes_from_outputs, hu_from_bytes, outputs_from_bytes
 from benchmarks.proof import refuse_untrue_answers
 from benchmarks.raw import RawEngine, raw_engine, settings_of_repository
-from benchmarks.regression import fallen, references
+from benchmarks.regression import fallen, references, refuse_busy_machine
 from benchmarks.turns import RAW, Cell, in_turns
 
 from ichcore import Grid
@@ -231,3 +231,9 @@ def test_a_reference_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text(json.dumps({"no": 1}))
     with pytest.raises(BenchmarkError, match=r"bad\.json is no reference"):
         references(tmp_path / "bad.json")
+
+
+def test_a_reference_is_recorded_on_a_quiet_machine_alone() -> None:
+    refuse_busy_machine(0.1)
+    with pytest.raises(BenchmarkError, match="quiet machine, and here the load is 90"):
+        refuse_busy_machine(90.0)
