@@ -100,7 +100,9 @@ def infer(
                 studies, server, Wishes(source, book, slab, dicom, queue), out, each=each,
                 resume=resume, as_json=as_json,
             )  # fmt: skip
-        sys.exit(code)
+            if code:
+                sys.exit(code)
+        return
     if resume:
         raise click.UsageError("--resume is for several studies: add --each, or leave it out.")
     stderr = console(stderr=True)

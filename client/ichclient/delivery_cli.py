@@ -78,7 +78,8 @@ def delivered(
 ) -> Iterator[Callable[[tuple[Path, ...]], None]]:
     """Queue what the block says is written, and deliver it behind the block.
 
-    The report of a study that is refused in the block is delivered, and the refusal goes on.
+    Where the block ends with a refusal, or with an exit code of its own, what was written for it is
+    delivered too, and the block's end goes on.
     """
     from ichclient.errors import DeliveryError, RefusedInput
 
@@ -105,7 +106,7 @@ def delivered(
 
     try:
         yield queue
-    except RefusedInput:
+    except (RefusedInput, SystemExit):
         if queued:
             try:
                 refuse_unsent(folder, _delivered(folder, source, for_s))

@@ -18,7 +18,7 @@ import click
 from ichclient.ending_cli import json_option, told
 from ichclient.server_cli import server_options
 from ichclient.state_cli import state_option
-from ichclient.study_cli import rules_options
+from ichclient.study_cli import pacs_options, rules_options
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _FILE = click.Path(path_type=Path)
@@ -46,18 +46,16 @@ def _peers(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> An
 def station_options(command: _F) -> _F:
     """Options of every command that runs a station; the command gets them as `options`.
 
-    Those of the server and of the rules are among them. Stands below `told`.
+    Those of the server, the rules and the PACS are among them. Stands below `told`.
     """
 
     @functools.wraps(command)
     def run(
-        *args: Any, server: Any, book: Any, store_to: tuple[str, ...], dicom: bool, quiet: float,
-        longest_wait: float, attempts: int, keep_days: float | None, max_gib: float,
-        keep_free_gib: float, ae_title: str, pacs_timeout: float, ca: Path | None,
-        pacs_cert: Path | None, pacs_key: Path | None, **kwargs: Any,
+        *args: Any, server: Any, book: Any, source: Any, store_to: tuple[str, ...], dicom: bool,
+        quiet: float, longest_wait: float, attempts: int, keep_days: float | None,
+        max_gib: float, keep_free_gib: float, **kwargs: Any,
     ) -> Any:  # fmt: skip
         from ichclient.objects.extra import require_highdicom
-        from ichclient.sources.options import SourceOptions
         from ichclient.station.run import StationOptions
         from ichclient.station.shelf import GIB, Room
         from ichclient.station.work import WorkOptions
@@ -72,27 +70,17 @@ def station_options(command: _F) -> _F:
                 work=WorkOptions(quiet, longest_wait, attempts),
                 room=Room(round(max_gib * GIB), round(keep_free_gib * GIB)),
                 targets=store_to,
-                delivery=SourceOptions(
-                    timeout_s=pacs_timeout, ca_file=ca, ae_title=ae_title,
-                    certificate=pacs_cert, key=pacs_key,
-                ),
+                delivery=source,
                 book=book,
                 objects=dicom,
                 keep_days=keep_days,
             )  # fmt: skip
         except ValueError as error:
             raise click.UsageError(f"{error}.") from error
-        return command(*args, options=options, ae_title=ae_title, **kwargs)
+        return command(*args, options=options, **kwargs)
 
-    run = server_options(rules_options(run))
+    run = server_options(rules_options(pacs_options(run)))
     for option in (
-        click.option("--pacs-key", type=_FILE, metavar="FILE", help="Key (PEM) of --pacs-cert."),
-        click.option("--pacs-cert", type=_FILE, metavar="FILE",
-                     help="This station's own certificate (PEM), where a target asks for one."),
-        click.option("--ca", type=_FILE, metavar="FILE",
-                     help="Certificates (PEM) to trust for targets, instead of the system's."),
-        click.option("--pacs-timeout", type=click.FloatRange(min=0.1), default=60.0, metavar="S",
-                     show_default=True, help="Seconds that a target may be silent."),
         click.option("--keep-free-gib", type=click.FloatRange(min=0), default=2.0, metavar="N",
                      show_default=True, help="Leave so many GiB of the disk free."),
         click.option("--max-gib", type=click.FloatRange(min=0.001), default=100.0, metavar="N",
@@ -113,8 +101,6 @@ def station_options(command: _F) -> _F:
         click.option("--store-to", multiple=True, callback=_targets, metavar="TARGET",
                      help="Deliver the objects there: stow:URL, dimse:AET@HOST:PORT or "
                           "dimse-tls:AET@HOST:PORT; repeatable."),
-        click.option("--ae-title", default="ICHCLIENT", metavar="AET", show_default=True,
-                     help="The name of this station as a DICOM node."),
     ):  # fmt: skip
         run = option(run)
     return run  # type: ignore[return-value]
@@ -141,7 +127,7 @@ def station_options(command: _F) -> _F:
 @told
 @station_options
 def listen(
-    state: Path, options: Any, ae_title: str, port: int, address: str | None, peers: Any,
+    state: Path, options: Any, port: int, address: str | None, peers: Any,
     tls_cert: Path | None, tls_key: Path | None, client_ca: Path | None, max_associations: int,
     max_association_gib: float,
 ) -> None:  # fmt: skip
@@ -156,7 +142,13 @@ def listen(
         raise click.UsageError("TLS needs --tls-cert and --tls-key; --client-ca goes with them.")
     tls = (tls_cert, tls_key, client_ca) if tls_cert and tls_key else None
     listens = ListenOptions(
-        ae_title, port, address, peers, max_associations, round(max_association_gib * 2**30), tls
+        options.delivery.ae_title,
+        port,
+        address,
+        peers,
+        max_associations,
+        round(max_association_gib * 2**30),
+        tls,
     )
     _run(state, options, listening_station(listens))
 
@@ -172,7 +164,7 @@ def listen(
 @told
 @station_options
 def watch(
-    folder: Path, state: Path, options: Any, ae_title: str, still: float, look_every: float,
+    folder: Path, state: Path, options: Any, still: float, look_every: float,
     remove: bool,
 ) -> None:  # fmt: skip
     """Take studies that other programs write into FOLDER; the rest is as for listen.
@@ -210,11 +202,15 @@ def status(state: Path, identity: bool, as_json: bool) -> None:
 @told
 def rerun(key: str, state: Path) -> None:
     """Have the study KEY judged once more, whether its station runs or starts later."""
+    from ichclient.audit.log import AuditLog
     from ichclient.station.folder import StationFolder
     from ichclient.station.state import Station
 
-    with Station(StationFolder.found(state)) as station:
+    folder = StationFolder.found(state)
+    audit = AuditLog(folder.path)
+    with Station(folder) as station:
         study = station.rerun(key, time.time())
+    audit.write("rerun", key=key, generation=study.generation)
     click.echo(f"{key} {study.phase.value}")
 
 

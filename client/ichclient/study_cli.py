@@ -55,8 +55,8 @@ studies_argument = click.argument(
 
 
 _PACS_OPTIONS = (
-    click.option("--key", type=_FILE, metavar="FILE", help="Key (PEM) of --cert."),
-    click.option("--cert", type=_FILE, metavar="FILE",
+    click.option("--pacs-key", type=_FILE, metavar="FILE", help="Key (PEM) of --pacs-cert."),
+    click.option("--pacs-cert", type=_FILE, metavar="FILE",
                  help="This client's own certificate (PEM), where a PACS asks for one."),
     click.option("--ca", type=_FILE, metavar="FILE",
                  help="Certificates (PEM) to trust, instead of the system's."),
@@ -73,15 +73,16 @@ def pacs_options(command: _F) -> _F:
 
     @functools.wraps(command)
     def run(
-        *args: Any, pacs_timeout: float, ca: Path | None, cert: Path | None, key: Path | None,
-        ae_title: str, **kwargs: Any,
+        *args: Any, pacs_timeout: float, ca: Path | None, pacs_cert: Path | None,
+        pacs_key: Path | None, ae_title: str, **kwargs: Any,
     ) -> Any:  # fmt: skip
         from ichclient.sources import SourceOptions
 
         try:
             source = SourceOptions(
-                timeout_s=pacs_timeout, ca_file=ca, ae_title=ae_title, certificate=cert, key=key
-            )
+                timeout_s=pacs_timeout, ca_file=ca, ae_title=ae_title, certificate=pacs_cert,
+                key=pacs_key,
+            )  # fmt: skip
         except ValueError as error:
             raise click.UsageError(f"{error}.") from error
         return command(*args, source=source, **kwargs)

@@ -190,19 +190,22 @@ def print_acceptance(where: Console, acceptance: Acceptance, folder: Path) -> No
 
 
 def print_queue(where: Console, rows: Sequence[Queued]) -> None:
-    """How many objects each target has, and each that it has not, with the reason."""
+    """How many objects each target has, why others wait, and each that was refused."""
     counts = _table("target", "sent", "waiting", "refused")
+    told: dict[str, None] = {}
     for target in dict.fromkeys(row.target for row in rows):
-        states = Counter(row.state for row in rows if row.target == target)
+        of_target = [row for row in rows if row.target == target]
+        states = Counter(row.state for row in of_target)
         waiting = states["waiting"] + states["sending"]
         counts.add_row(*map(_plain, (target, states["sent"], waiting, states["refused"])))
+        for row in of_target:
+            if row.state == "refused":
+                told[f"{row.file} was refused by {target}: {row.reason}"] = None
+            elif row.state != "sent":
+                told[f"{target} has not got all of it: {row.reason or 'not tried yet'}"] = None
     where.print(counts)
-    for row in rows:
-        if row.state != "sent":
-            state = "refused" if row.state == "refused" else "waiting"
-            where.print(
-                _plain(f"{row.file} {state}: {row.reason or 'not tried yet'}"), soft_wrap=True
-            )
+    for line in told:
+        where.print(_plain(line), soft_wrap=True)
 
 
 def print_checks(where: Console, checks: Sequence[Check]) -> None:

@@ -29,8 +29,8 @@ from ichclient.audit.chain import (
     values_from_line,
     write_head,
 )
-from ichclient.audit.keyed import Pseudonyms
-from ichclient.errors import AuditBroken, CannotWrite
+from ichclient.audit.keyed import KEY_FILE, Pseudonyms
+from ichclient.errors import AuditBroken, BadAccess, CannotWrite
 
 MAX_TEXT = 2000
 """Characters of one fact; what is longer is cut."""
@@ -49,6 +49,12 @@ class AuditLog:
         Raises AuditBroken for a log that was changed at its end, CannotWrite, BadAccess.
         """
         self._folder = folder
+        key = folder / KEY_FILE
+        if not key.exists() and self._path.exists() and self._path.stat().st_size:
+            raise BadAccess(
+                f"{key} is gone, and {self._path} was written with it: bring it back. With a new "
+                "key no line could be verified, and every study would be another one."
+            )
         self._pseudonyms = Pseudonyms.of_folder(folder)
         with _locked(self._path) as descriptor:
             self._tail(descriptor)

@@ -25,11 +25,12 @@ _LOOK_AGAIN_S = 0.1
 
 
 def queue_objects(folder: Path, targets: Iterable[Target], files: Sequence[Path]) -> Added:
-    """Queue the objects of the newest result in a folder for every target; the sum for all.
+    """Queue the objects of the newest result of a study for every target; the sum for all.
 
-    A folder of several studies has a group for each. Raises CannotWrite and DeliveryError.
+    The result lies in `folder`, or in one of the folders below it where these are several. Raises
+    CannotWrite and DeliveryError.
     """
-    group = files[0].parent.parent.relative_to(folder).as_posix()
+    group = files[0].parent.parent.relative_to(folder).as_posix() if files else "."
     with opened_outbox(folder / OUTBOX_FILE) as outbox:
         added = [outbox.add(str(target), files, group) for target in targets]
     return Added(

@@ -22,6 +22,6 @@ def tls_context(options: SourceOptions) -> ssl.SSLContext:
         except OSError as error:
             raise SourceError(
                 f"{options.certificate} and {options.key} are no certificate and its key without a "
-                "password. Name PEM files with --cert and --key."
+                "password. Name PEM files with --pacs-cert and --pacs-key."
             ) from error
     return context

@@ -7,6 +7,8 @@ for the next station, a transfer is finished, the server ends.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import signal
 import sqlite3
 import threading
@@ -21,6 +23,7 @@ from ichclient.audit.keyed import Pseudonyms
 from ichclient.audit.log import AuditLog
 from ichclient.connect import ServerOptions
 from ichclient.delivery.outbox import Outbox
+from ichclient.delivery.targets import target_from_text
 from ichclient.rules import DEFAULT_BOOK, RuleBook
 from ichclient.sources.options import SourceOptions
 from ichclient.station.deliveries import Deliveries
@@ -33,6 +36,8 @@ from ichclient.station.state import Station
 from ichclient.station.work import Stopped, Worker, WorkOptions
 from ichclient.warm import WarmServer
 
+# Threads that import parts of one of these at once find it half made.
+_BEFORE_THREADS = ("pydicom.pixels", "pynetdicom", "highdicom", "httpx")
 _LOOK_EVERY_S = 0.25
 _CLEAN_EVERY_S = 600.0
 
@@ -73,6 +78,9 @@ def run_station(
     main thread of a process.
     """
     folder = StationFolder.made(path)
+    for library in _BEFORE_THREADS:
+        with contextlib.suppress(ImportError):  # of an extra that is not installed
+            importlib.import_module(library)
     with ExitStack() as stack:
         stack.enter_context(folder.locked())
         station = stack.enter_context(Station(folder))
@@ -88,16 +96,20 @@ def run_station(
             station, judge, events, options.work, options.targets, stopping.event.is_set
         )
         worker.begin()
-        if options.targets:
-            stack.enter_context(Deliveries(folder, options.delivery, events).running())
-        stack.enter_context(takes_in(Running(station, shelf, events)))
-        _work(worker, station, shelf, events, options, stopping.event)
+        with ExitStack() as threads:
+            if options.targets:
+                threads.enter_context(Deliveries(folder, options.delivery, events).running())
+            threads.enter_context(takes_in(Running(station, shelf, events)))
+            _work(worker, station, shelf, events, options, stopping.event)
         events.told("stopped", signal=stopping.number)
         return stopping.number
 
 
 def _begin(station: Station, events: Events, options: StationOptions) -> None:
     events.tell("started", targets=len(options.targets), studies=len(station.studies()))
+    for target in options.targets:
+        if target_from_text(target).in_the_clear:
+            events.say("in_the_clear", target=target)
     removed, incomplete = swept(station)
     if removed:
         events.say("removed_leftovers", files=removed)

@@ -174,8 +174,8 @@ class Station:
             rows = self._all(
                 "UPDATE study SET phase = 'judging', judging_generation = generation, "
                 "attempts = attempts + 1 WHERE key = (SELECT key FROM study WHERE "
-                "phase = 'waiting' AND next_attempt_at <= ? ORDER BY waiting_at, key LIMIT 1) "
-                "RETURNING *",
+                "phase = 'waiting' AND next_attempt_at <= ? "
+                "ORDER BY waiting_at, last_image_at, key LIMIT 1) RETURNING *",
                 now,
             )
         return study_from_row(rows[0]) if rows else None

@@ -66,6 +66,7 @@ class Watch:
     def look(self) -> None:
         """Take what has come to rest since the last look."""
         came: Counter[str] = Counter()
+        problem = False
         there = {name: (path, is_now) for name, path, is_now in _files_below(self._options.folder)}
         self._forget(there.keys())
         for name, (path, is_now) in there.items():
@@ -76,9 +77,11 @@ class Watch:
             try:
                 code = self._taken(path, is_now)
             except NoRoom as error:
+                problem = True
                 self._tell_once("no_room", str(error))
                 break
             except OSError as error:  # it is gone, or may not be read yet
+                problem = True
                 self._tell_once("unreadable", error.strerror or type(error).__name__)
                 continue
             came[code] += 1
@@ -87,8 +90,8 @@ class Watch:
                 continue
             self._seen[name] = is_now
             self._station.saw(name, *is_now)
+        self._told = self._told if problem else ""
         if came.keys() - {"not_whole"}:
-            self._told = ""
             self._events.told("watched", **came)
 
     def _forget(self, there: Collection[str]) -> None:

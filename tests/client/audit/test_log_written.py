@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from ichclient.audit.chain import HEAD_FILE, LOG_FILE, START, TORN_FILE
-from ichclient.audit.keyed import Pseudonyms
+from ichclient.audit.keyed import KEY_FILE, Pseudonyms
 from ichclient.audit.log import AuditLog
 from ichclient.audit.verify import verification_of_folder
-from ichclient.errors import AuditBroken, CannotWrite
+from ichclient.errors import AuditBroken, BadAccess, CannotWrite
 
 
 def lines_of(folder: Path) -> list[dict[str, object]]:
@@ -202,6 +202,14 @@ def test_nothing_is_written_behind_a_damaged_end(
         (folder / name).unlink(missing_ok=True)
     AuditLog(folder).write("started")
     assert verification_of_folder(folder).lines == 1
+
+
+def test_a_log_without_its_key_gets_no_other_one(copied: Callable[[], Path]) -> None:
+    folder = copied()
+    (folder / KEY_FILE).unlink()
+    with pytest.raises(BadAccess, match="bring it back"):
+        AuditLog(folder)
+    assert not (folder / KEY_FILE).exists()
 
 
 def test_no_file_stays_open(tmp_path: Path) -> None:

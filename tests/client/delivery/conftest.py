@@ -18,10 +18,14 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from click.testing import CliRunner, Result
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
+from ichclient import infer, warm
+from ichclient.cli import main
+from ichclient.connect import ProvenServer
 from ichclient.delivery.deliver import deliver_due
 from ichclient.delivery.outbox import Queued, opened_outbox
 from ichclient.delivery.outcome import Outcome
@@ -254,3 +258,28 @@ def swept() -> Iterator[None]:
     yield
     logger.setLevel(level)
     gc.collect()
+
+
+@pytest.fixture
+def study(make_series: Callable[..., Path], tmp_path: Path) -> Path:
+    return make_series(tmp_path / "study", PatientName="DOE^JANE", PatientID="MRN-4711")
+
+
+@pytest.fixture
+def judge(
+    monkeypatch: pytest.MonkeyPatch, proven: ProvenServer, study: Path, tmp_path: Path
+) -> Callable[..., Result]:
+    """`ichclient infer` of the study into `out`, on the server of these tests."""
+
+    @contextlib.contextmanager
+    def proven_server(_: object) -> Any:
+        yield proven
+
+    for module in (infer, warm):
+        monkeypatch.setattr(module, "proven_server", proven_server)
+
+    def judged(target: str, *options: str, folder: Path = study) -> Result:
+        asked = ["infer", str(folder), "--out", str(tmp_path / "out"), "--store-to", target]
+        return CliRunner().invoke(main, [*asked, "--deliver-for", "0", *options])
+
+    return judged

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from pydicom import dcmread
 
-from ichclient import infer
 from ichclient.cli import main
-from ichclient.connect import ProvenServer
 from ichclient.delivery.folder import OUTBOX_FILE
 from ichclient.delivery.outbox import opened_outbox
 from ichclient.errors import DeliveryError, RefusedInput
@@ -29,30 +25,6 @@ pytestmark = [
         "ignore:Exception ignored in. <s.*ocket fd:pytest.PytestUnraisableExceptionWarning"
     ),
 ]
-
-
-@pytest.fixture
-def study(make_series: Callable[..., Path], tmp_path: Path) -> Path:
-    return make_series(tmp_path / "study", PatientName="DOE^JANE", PatientID="MRN-4711")
-
-
-@pytest.fixture
-def judge(
-    monkeypatch: pytest.MonkeyPatch, proven: ProvenServer, study: Path, tmp_path: Path
-) -> Callable[..., Result]:
-    """`ichclient infer` of the study into `out`, on the server of these tests."""
-
-    @contextmanager
-    def proven_server(_: object) -> Any:
-        yield proven
-
-    monkeypatch.setattr(infer, "proven_server", proven_server)
-
-    def judged(target: str, *options: str, folder: Path = study) -> Result:
-        asked = ["infer", str(folder), "--out", str(tmp_path / "out"), "--store-to", target]
-        return CliRunner().invoke(main, [*asked, "--deliver-for", "0", *options])
-
-    return judged
 
 
 def deliver(tmp_path: Path, *options: str) -> Result:
@@ -155,7 +127,7 @@ def test_a_refusal_names_the_object_and_waits_for_again(
     assert "--again tries again" in answer.stderr
     plain = deliver(tmp_path)
     assert plain.exit_code == 14
-    assert "dicom/report.dcm refused: SOP class not supported (0x0122)" in plain.stdout
+    assert told.rstrip(".") in plain.stdout
     assert len(service.requests) == 1
     service.answer_post = lambda _: False
     again = deliver(tmp_path, "--again")
@@ -194,57 +166,27 @@ def test_what_an_earlier_result_left_is_not_sent_for_a_study_without_a_report(
     assert len(service.requests) == requests
 
 
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        (["--store-to", "stow:https://pacs/dw"], "add --out DIR"),
-        (["--store-to", "pacs", "--out", "x"], "stow:https://HOST"),
-        (["--store-to", "stow:https://pacs/dw", "--out", "x", "--slab", "5"], "leave --slab out"),
-        (["--store-to", "stow:https://pacs/dw", "--out", "x", "--cert", "y"], "give both"),
-    ],
-)
-def test_options_that_cannot_be_are_told_before_any_work(
-    options: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_each_of_several_studies_is_delivered(
+    judge: Callable[..., Result], service: Any, make_series: Callable[..., Path], tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    answer = CliRunner().invoke(main, ["infer", "study", *options])
-    assert answer.exit_code == 2
-    assert told in " ".join(answer.stderr.split())
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("library", "target", "extra"),
-    [("httpx", "stow:http://127.0.0.1:9", "dicomweb"), ("pynetdicom", "dimse:A@b:9", "dimse")],
-)
-def test_an_absent_library_is_told_before_any_work(
-    judge: Callable[..., Result],
-    monkeypatch: pytest.MonkeyPatch,
-    library: str,
-    target: str,
-    extra: str,
-    tmp_path: Path,
-) -> None:
-    monkeypatch.setitem(sys.modules, library, None)
-    answer = judge(target)
-    assert answer.exit_code == 1
-    assert f"{library}: pip install 'ich-triton[{extra}]'" in answer.stderr
-    assert not (tmp_path / "out").exists()
-
-
-def test_certificates_that_cannot_be_read_are_told_before_any_work(
-    judge: Callable[..., Result], certificate: tuple[Path, Path], tmp_path: Path
-) -> None:
-    file = str(certificate[1])
-    target = "stow:https://127.0.0.1:9/dicom-web"
-    assert "--ca" in judge(target, "--ca", str(tmp_path / "absent.pem")).stderr
-    assert "--cert and --key" in judge(target, "--cert", file, "--key", file).stderr
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_target_in_the_clear_is_told(judge: Callable[..., Result]) -> None:
-    answer = judge("dimse:PACS@192.0.2.1:104", "--pacs-timeout", "0.1")
-    assert "dimse:PACS@192.0.2.1:104 is not encrypted" in answer.stderr
+    service.answer_post = lambda handler: handler.answer(503) or True
+    other = make_series(tmp_path / "other", StudyInstanceUID="1.2.4", SeriesInstanceUID="1.2.4.1")
+    refused = make_series(
+        tmp_path / "refused", StudyInstanceUID="1.2.5", SeriesInstanceUID="1.2.5.1",
+        ContrastBolusAgent="IOHEXOL",
+    )  # fmt: skip
+    answer = judge(service.target, str(other))
+    assert answer.exit_code == 14, answer.stderr
+    # One that is refused gives its own exit code, and its report is delivered with the others.
+    answer = judge(service.target, str(other), str(refused))
+    assert answer.exit_code == RefusedInput.exit_code
+    assert "Warning: The objects are written" in answer.stderr
+    service.answer_post = lambda _: False
+    assert deliver(tmp_path).exit_code == 0
+    files = list((tmp_path / "out").glob("*/dicom/*.dcm"))
+    assert len({file.parent for file in files}) == 3
+    assert sorted(service.stored) == sorted(str(dcmread(file).SOPInstanceUID) for file in files)
+    assert all(len(copies) == 1 for copies in service.stored.values())
 
 
 def test_a_folder_without_a_queue_is_told(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_an_unknown_caller_and_an_unknown_called_title_are_rejected(
             ("CT1", "ICHCLIENT", True), ("CT2", "ICHCLIENT", False), ("CT3", "ICHCLIENT", False),
             ("CT1", "OTHER", False),
         ]:  # fmt: skip
-            with association(node, called, calling) as one:
+            with association(node.port, called, calling) as one:
                 assert one.is_established is allowed
                 assert one.is_rejected is not allowed
         assert node.run("storescu", files[0], options=("-aet", "CT9")) != 0

@@ -23,7 +23,7 @@ from .conftest import Node, association, listening_node, sent, told, until
 def test_a_sender_that_stops_between_images_leaves_whole_ones(
     node: Node, files: list[Path]
 ) -> None:
-    with association(node) as one:
+    with association(node.port) as one:
         for file in files[:2]:
             assert one.send_c_store(dcmread(file)).Status == 0
         one.abort()
@@ -42,7 +42,7 @@ def test_a_sender_that_stops_within_an_image_leaves_nothing_of_it(
     from pynetdicom.dsutils import encode
 
     image = dcmread(files[0])
-    with association(node) as one:
+    with association(node.port) as one:
         request = C_STORE()
         request.MessageID, request.Priority = 1, 2
         request.AffectedSOPClassUID = image.SOPClassUID
@@ -65,7 +65,7 @@ def test_a_silent_sender_is_let_go(station: Station, files: list[Path]) -> None:
     with listening_node(station, silent_s=0.5) as node:
         with socket.create_connection(("127.0.0.1", node.port), timeout=30) as one:
             assert one.recv(1) == b""  # before an association
-        with association(node) as other:
+        with association(node.port) as other:
             assert other.send_c_store(dcmread(files[0])).Status == 0
             until(lambda: not other.is_established)  # after one image
     assert len(node.kept) == 1
@@ -130,7 +130,7 @@ def test_a_huge_image_and_a_huge_association_are_not_kept(
     with listening_node(station, Room(max_image=2000, keep_free=0)) as node:
         assert sent(node, *files[:2]) == [0xA700] * 2
     with listening_node(station, max_bytes=6000) as node:
-        with association(node) as one:
+        with association(node.port) as one:
             statuses: list[int] = []
             while "Status" in (answer := one.send_c_store(dcmread(files[len(statuses) % 4]))):
                 statuses.append(int(answer.Status))
@@ -143,7 +143,11 @@ def test_a_huge_image_and_a_huge_association_are_not_kept(
 
 def test_more_associations_than_allowed_are_told_so(station: Station) -> None:
     with listening_node(station, max_associations=2) as node:
-        with association(node) as first, association(node) as second, association(node) as third:
+        with (
+            association(node.port) as first,
+            association(node.port) as second,
+            association(node.port) as third,
+        ):
             assert (first.is_established, second.is_established) == (True, True)
             assert third.is_rejected
         until(lambda: node.run("echoscu") == 0)
