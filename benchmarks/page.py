@@ -38,6 +38,7 @@ _PLOTS = {
               "From files to results through the client, on one embedded server.", svg_of_scale),
 }  # fmt: skip
 
+_ENOUGH_STUDIES = 100
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 2.5rem auto;
@@ -126,12 +127,17 @@ def _more(name: str, document: Mapping[str, Any]) -> str:
         return f"<p>perf_analyzer: {escape(document['perf_analyzer']['verdict'])}</p>"
     if name == "scale":
         memory, after = document["infer_memory"], document["one_after_the_other"]
+        slope = (
+            f"{after['server_mib_per_1000']:+.1f} MiB a thousand in the server, "
+            f"{after['benchmark_mib_per_1000']:+.1f} in the client, over the second half"
+            if after["studies"] >= _ENOUGH_STUDIES
+            else "too few to tell a slope"
+        )
         return (
             f"<p>One <code>ichclient infer</code> with its own server: client "
             f"{memory['client_mib']:.0f} MiB, server {memory['server_mib']:.0f} MiB, together at "
             f"most {memory['together_mib']:.0f} MiB. {after['studies']} studies one after the "
-            f"other: {after['server_mib_per_1000']:+.1f} MiB a thousand in the server, "
-            f"{after['benchmark_mib_per_1000']:+.1f} in the client, over the second half.</p>"
+            f"other: {slope}.</p>"
         )
     if name == "startup":
         cold = document["cold_infer"]["stages_s"]
@@ -156,7 +162,7 @@ def _conditions(name: str, document: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{k} {v}" for k, v in conditions["versions"].items())
     return (
         f"{name}.json, {conditions['date']}, {document['form']} form, commit "
-        f"{(conditions['git_commit'] or 'unknown')[:12]}; {machine['cpu_model']}, "
+        f"{_commit(conditions['git_commit'])}; {machine['cpu_model']}, "
         f"{machine['cores']} cores, {conditions['precision']}, load "
         f"{machine['load_average_start']} to {machine['load_average_end']}; chunks of "
         f"{conditions['chunk_slices']}; {versions}"
@@ -167,6 +173,13 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [f"<tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>"]
     lines += [f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows]
     return f"<table>{''.join(lines)}</table>"
+
+
+def _commit(commit: str | None) -> str:
+    """A commit's first letters, and whether files differed from it."""
+    if commit is None:
+        return "unknown"
+    return commit[:12] + (" with changes" if commit.endswith("-dirty") else "")
 
 
 def _spoken(name: str) -> str:

@@ -7,6 +7,7 @@ The supervisor of the embedded Triton watches them too: a peer ends with whoever
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import secrets
@@ -34,6 +35,7 @@ from ichclient import supervise
 ENVIRONMENTS = CHECKOUT / ".venv-peers"
 _READY_DEADLINE_S = 120.0
 _LOOK_EVERY_S = 0.2
+_SHARED_MEMORY = "/dev/shm/"
 
 
 @dataclass(frozen=True)
@@ -178,13 +180,21 @@ def _wait_until_it_answers(
 
 
 def _end(supervisor: subprocess.Popen[bytes]) -> None:
-    """End the peer, those of its processes too that have made sessions of their own."""
+    """End the peer, those of its processes too that have made sessions of their own.
+
+    Shared memory that it mapped is removed: a server that is killed leaves it for ever.
+    """
     import psutil
 
     try:
         below = psutil.Process(supervisor.pid).children(recursive=True)
     except psutil.NoSuchProcess:
         below = []
+    regions: set[str] = set()
+    for process in below:
+        with contextlib.suppress(psutil.Error):
+            paths = (mapped.path for mapped in process.memory_maps())
+            regions |= {path for path in paths if path.startswith(_SHARED_MEMORY)}
     supervisor.terminate()
     try:
         supervisor.wait(20)
@@ -192,11 +202,11 @@ def _end(supervisor: subprocess.Popen[bytes]) -> None:
         supervisor.kill()
         supervisor.wait()
     for process in below:
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()  # psutil compares start times, so a reused number is not killed
-        except psutil.NoSuchProcess:
-            continue
     psutil.wait_procs(below, timeout=10)
+    for region in regions:
+        Path(region).unlink(missing_ok=True)
 
 
 def _free_ports() -> int:

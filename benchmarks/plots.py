@@ -18,6 +18,8 @@ def svg_of_shares(document: Document) -> str:
     cells = list(next(iter(ways.values())))
     by = cells[min(1, len(cells) - 1)]
     names = sorted(ways, key=lambda name: ways[name][by]["share"]["median"])
+    highest = max(ways[name][cell]["share"]["high"] for name in names for cell in cells)
+    farthest = max(1.1, 1.05 * highest)
     figure, panels = _figure(10.5, 1.3 + 0.33 * len(names), 1, len(cells), sharey=True)
     for panel, cell in zip(panels, cells, strict=True):
         panel.axvline(1, color=RAW, linewidth=1)
@@ -28,9 +30,10 @@ def svg_of_shares(document: Document) -> str:
             panel.annotate(
                 f"{share['median']:.2f}", (share["median"], place), xytext=(0, 6),
                 textcoords="offset points", ha="center", fontsize=7.5, color=_colour(name),
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
             )  # fmt: skip
         _title(panel, cell)
-        panel.set_xlim(0, 1.12)
+        panel.set_xlim(0, farthest)
         panel.set_ylim(-0.6, len(names) - 0.2)
         panel.grid(axis="x", color=_GRID)
     panels[0].set_yticks(range(len(names)), names)

@@ -20,6 +20,7 @@ import click
 
 from benchmarks.bench import Bench, Document, benchmark_command, lines_from_rows
 from benchmarks.clients import Client
+from benchmarks.conditions import cores
 from benchmarks.errors import BenchmarkError, Fallen
 from benchmarks.paired import Ratio
 from benchmarks.proof import refuse_untrue_answers
@@ -35,6 +36,8 @@ _ALLOWANCE = 0.08
 _TIMES_NOISE = 1.5
 _CELLS = (Cell(8, 2, 6), Cell(32, 1, 1))
 _TURNS, _WITHIN_S = 8, 35.0
+_QUIET = 0.5
+"""Load of a core up to which a machine counts as quiet."""
 
 
 @benchmark_command
@@ -43,6 +46,8 @@ _TURNS, _WITHIN_S = 8, 35.0
               help="Another file of references.")  # fmt: skip
 def main(bench: Bench, record: bool, reference: Path) -> tuple[Document, str]:
     """Measure a few shares in two minutes, and fail where one has fallen."""
+    if record:
+        refuse_busy_machine(bench.load_start)
     with served(bench.repository) as server, bench.raw() as raw:
         clients = {model: server.client(model) for model in (FUSED_MODEL, ENSEMBLE_MODEL)}
         bench.say("Proving every answer")
@@ -77,6 +82,15 @@ def _ratios(
     return {
         f"{model}, {cell.name}": timed.share(model, cell) for model in clients for cell in _CELLS
     }
+
+
+def refuse_busy_machine(load: float) -> None:
+    """Raise BenchmarkError where others work: a server of many threads then gains on the engine."""
+    if load > _QUIET * cores():
+        raise BenchmarkError(
+            f"A reference is of a quiet machine, and here the load is {load} on {cores()} cores: "
+            "wait until nobody else works, then record."
+        )
 
 
 def references(path: Path) -> dict[str, dict[str, Mapping[str, Any]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import resource_tracker, shared_memory
 
 from benchmarks.peers.engine import Engine, settings_from_json
 from benchmarks.peers.wire import bytes_from_outputs, hu_from_bytes
@@ -30,6 +31,8 @@ def main(port: str, settings: str) -> None:
         def log_message(self, *_: object) -> None:
             pass
 
+    left = shared_memory.SharedMemory("ich-byte-peer-" + port, create=True, size=4096)
+    resource_tracker.unregister(left._name, "shared_memory")  # as one that is killed leaves it
     # Some frameworks give their workers sessions of their own.
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
     ThreadingHTTPServer(("127.0.0.1", int(port)), Handler).serve_forever()

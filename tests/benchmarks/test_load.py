@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks import load as load_module
 from benchmarks import perf_analyzer
 from benchmarks.data import Pool
 from benchmarks.load import ClosedLoop, OpenLoop, Record, burst
@@ -72,8 +73,8 @@ def test_a_burst_sends_as_many_as_it_is_told(pool: Pool) -> None:
     assert found.elapsed_s >= max(found.latencies_s)
 
 
-def test_an_open_loop_sends_at_random_and_counts_waiting(pool: Pool) -> None:
-    server = Server(0.05)  # slower than they come, so they would pile up unseen in a closed loop
+def test_an_open_loop_sends_at_random_whatever_comes_back(pool: Pool) -> None:
+    server = Server(0.05)  # slower than they come, so they pile up
     with OpenLoop(server, pool.requests(1), per_second=200) as load:
         while len(load.records()) < 60:
             time.sleep(0.005)
@@ -82,6 +83,18 @@ def test_an_open_loop_sends_at_random_and_counts_waiting(pool: Pool) -> None:
     assert server.most > 4
     assert 0.5 < float(gaps.std() / gaps.mean()) < 2  # 1 for a Poisson process, 0 for a clock
     assert float(gaps.mean()) == pytest.approx(1 / 200, rel=0.6)
+
+
+def test_an_open_loop_counts_the_wait_for_a_free_connection(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_module, "_MOST_UNDER_WAY", 1)
+    with OpenLoop(Server(0.02), pool.requests(1), per_second=500) as load:
+        while len(load.records()) < 30:
+            time.sleep(0.005)
+    records = load.records()
+    # Thirty of 20 ms, one behind the other, all due within some 60 ms: the last waited for most.
+    assert records[29].answered_s - records[29].due_s > 0.2
 
 
 @pytest.mark.parametrize("loop", [ClosedLoop, OpenLoop])

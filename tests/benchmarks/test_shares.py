@@ -22,7 +22,7 @@ from benchmarks.peers.engine import Engine, EngineSettings, json_from_settings, 
 from benchmarks.peers.wire import bytes_from_outputs, hu_from_bytes, outputs_from_bytes
 from benchmarks.proof import refuse_untrue_answers
 from benchmarks.raw import RawEngine, raw_engine, settings_of_repository
-from benchmarks.regression import fallen, references
+from benchmarks.regression import fallen, references, refuse_busy_machine
 from benchmarks.turns import RAW, Cell, in_turns
 
 from ichcore import Grid
@@ -179,9 +179,12 @@ def test_a_peer_answers_truly_and_leaves_no_process(
         refuse_untrue_answers(running.client, engine, few, "f32", "it")
         with pytest.raises(BenchmarkError, match="answered 400: HU"):
             running.client(np.zeros((0, 1, 256, 256), np.float16))
-        (below,) = psutil.Process(running.pid).children(recursive=True)
+        below = psutil.Process(running.pid).children(recursive=True)
+        assert any("sleep" in part for process in below for part in process.cmdline())
+        (region,) = Path("/dev/shm").glob("ich-byte-peer-*")
     assert not psutil.pid_exists(running.pid)
-    assert not below.is_running()
+    assert [process for process in below if process.is_running()] == []
+    assert not region.exists()
 
 
 def test_a_peer_that_ends_says_its_last_words(settings: EngineSettings, tmp_path: Path) -> None:
@@ -228,3 +231,9 @@ def test_a_reference_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text(json.dumps({"no": 1}))
     with pytest.raises(BenchmarkError, match=r"bad\.json is no reference"):
         references(tmp_path / "bad.json")
+
+
+def test_a_reference_is_recorded_on_a_quiet_machine_alone() -> None:
+    refuse_busy_machine(0.1)
+    with pytest.raises(BenchmarkError, match="quiet machine, and here the load is 90"):
+        refuse_busy_machine(90.0)
