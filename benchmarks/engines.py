@@ -28,7 +28,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.paired import CONFIDENCE, Durations, ratio_from_pairs
 from benchmarks.roofline import weight_bytes_from_onnx
 from benchmarks.written import write_whole
-from ichclient.cli import told
+from ichclient.ending_cli import told
 from ichcore import EnsembleSpec, IchError, combined_from_members
 from ichexport.engines import outputs_from_runner
 from ichexport.entry import graph_of

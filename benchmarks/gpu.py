@@ -24,7 +24,7 @@ from benchmarks.conditions import conditions_of_run, load_average, now_utc
 from benchmarks.errors import BenchmarkError, BlindProof, Disagreement
 from benchmarks.roofline import BYTES, Ceilings, layers_from_onnx, least_seconds
 from benchmarks.written import write_whole
-from ichclient.cli import told
+from ichclient.ending_cli import told
 from ichcore import Grid
 from ichexport.golden import GOLDEN_FILE
 from ichexport.members import ENCODERS

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.conditions import conditions_of_run, load_average, now_utc
 from benchmarks.errors import BenchmarkError
 from benchmarks.written import write_whole
-from ichclient.cli import told
+from ichclient.ending_cli import told
 from ichcore import Grid
 from ichtrain.data import Prepared, PreparedWriter
 from ichtrain.fit import FitRecord, fit_member

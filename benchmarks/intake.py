@@ -29,8 +29,8 @@ from benchmarks.memory import peak_memory
 from benchmarks.paired import timed_s
 from benchmarks.written import write_whole
 from ichclient.attributes import KEYWORDS
-from ichclient.cli import told
 from ichclient.dicom import headers_from_path
+from ichclient.ending_cli import told
 from ichclient.hounsfield import AIR_HU, hu_slices_from_series
 from ichclient.series import Series, chosen_series, series_from_scan
 

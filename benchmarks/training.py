@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.conditions import conditions_of_run, load_average, now_utc
 from benchmarks.errors import BenchmarkError
 from benchmarks.written import write_whole
-from ichclient.cli import told
+from ichclient.ending_cli import told
 from ichcore import Grid
 from ichexport.members import ENCODERS
 from ichtrain.data import Prepared

@@ -1,4 +1,5 @@
-# The client alone: DICOM in, a result out, over gRPC to a server elsewhere. No server, no torch.
+# The client alone: DICOM in, a result out, over gRPC to a server elsewhere; or a station that
+# listens (`listen`, compose profile pacs). No server, no torch.
 #
 #   docker build -f docker/client.Dockerfile -t ich-triton/client .
 #   docker run --rm --read-only --cap-drop ALL --security-opt no-new-privileges --tmpfs /tmp \
@@ -13,10 +14,12 @@ FROM python:${PYTHON_TAG}${PYTHON_DIGEST} AS build
 WORKDIR /source
 COPY . .
 RUN python -m venv /opt/ich && \
-    /opt/ich/bin/python -m pip install --no-cache-dir .
+    /opt/ich/bin/python -m pip install --no-cache-dir '.[dicomweb,dimse,dicom-out,zstd]'
 
 FROM python:${PYTHON_TAG}${PYTHON_DIGEST}
 COPY --from=build /opt/ich /opt/ich
+# A volume that is mounted here for the first time takes this owner.
+RUN install -d -o 10001 -g 10001 /state
 # Nobody: the root file system is read, never written.
 USER 10001:10001
 ENV PATH=/opt/ich/bin:$PATH PYTHONDONTWRITEBYTECODE=1 HOME=/tmp

@@ -60,8 +60,9 @@ FOREIGN = {
         "export/ichexport/graph.py",
         "export/ichexport/merging.py",
     ],
-    "jinja2": ["client/ichclient/report/page.py"],
-    "markupsafe": ["client/ichclient/report/page.py"],
+    "cryptography": ["client/ichclient/acceptance/signature.py"],
+    "jinja2": ["client/ichclient/markup.py"],
+    "markupsafe": ["client/ichclient/markup.py"],
     "highdicom": ["client/ichclient/objects/*.py", "training/ichtrain/data/masks.py"],
     "httpx": ["client/ichclient/sources/dicomweb.py", "client/ichclient/sources/http.py"],
     "grpc": [
@@ -111,17 +112,23 @@ FOREIGN = {
     ],
     "pyarrow": ["training/ichtrain/data/manifest.py"],
     "pydicom": [
+        "client/ichclient/delivery/*.py",
         "client/ichclient/codecs.py",
         "client/ichclient/decoder.py",
         "client/ichclient/dicom.py",
         "client/ichclient/frames.py",
         "client/ichclient/sources/dicomdir.py",
-        "client/ichclient/sources/dimse.py",
+        "client/ichclient/sources/find.py",
         "client/ichclient/objects/*.py",
+        "client/ichclient/station/identity.py",
         "training/ichtrain/data/patients.py",
         "training/ichtrain/phantom/dicom.py",
     ],
-    "pynetdicom": ["client/ichclient/sources/node.py"],
+    "pynetdicom": [
+        "client/ichclient/sources/node.py",
+        "client/ichclient/station/readers.py",
+        "client/ichclient/station/scp.py",
+    ],
     "pytorch_lightning": ["training/ichtrain/fit/loop.py"],
     "rich": ["cli.py", "*_cli.py", "client/ichclient/terminal.py"],
     "sklearn": [
@@ -153,6 +160,8 @@ FOREIGN = {
         "export/ichexport/adapters/rtx.py",
         "model_repository/*/1/rtx.py",
     ],
+    # Not a library: a file beside the study model, which Triton puts on the path.
+    "study_counts": ["export/ichexport/adapters/study.py", "model_repository/ich_study/1/model.py"],
     "torch": [
         "export/ichexport/*.py",
         "export/ichexport/routes/torch_tensorrt.py",
@@ -269,7 +278,8 @@ def test_every_module_says_what_it_is_and_stays_small(room: str, path: Path) -> 
 
 def test_test_files_and_scripts_stay_small_too() -> None:
     files = [*CHECKOUT.glob("tests/**/*.py"), *CHECKOUT.glob("benchmarks/**/*.py")]
-    counts = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    ours = [path for path in files if "node_modules" not in path.parts]
+    counts = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in ours}
     assert {name: count for name, count in counts.items() if count > MAX_LINES} == {}
 
 

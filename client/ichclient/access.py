@@ -76,13 +76,15 @@ def refuse_bare_token(url: str, access: ServerAccess) -> None:
         raise BadAccess(f"The token for {url} could be read on the way: add --tls.")
 
 
-def token_from(file: Path | None, environment: Mapping[str, str]) -> str | None:
+def token_from(
+    file: Path | None, environment: Mapping[str, str], variable: str = TOKEN_VARIABLE
+) -> str | None:
     """The token in `file`, or without one that of the environment; None where neither is.
 
     Raises BadAccess for a file that cannot be read or is empty.
     """
     if file is None:
-        return environment.get(TOKEN_VARIABLE) or None
+        return environment.get(variable) or None
     try:
         token = file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ichclient.errors import ServerRefused
 from ichcore import ContractError, Decision, Grid, NonFiniteError, StudyScore
 from ichcore.spec import CONTRACT_VERSION
-from ichcore.wire import TensorSpec, ensemble_outputs, study_outputs
+from ichcore.wire import INT8, PRECISION, TensorSpec, ensemble_outputs, study_outputs
 
 Tensors = Mapping[str, NDArray[np.generic]]
 Float32 = NDArray[np.float32]
@@ -35,6 +35,8 @@ class ServerFacts:
     ensemble: str
     """Name and version of the ensemble spec."""
     contract_version: int = CONTRACT_VERSION
+    int8: bool = False
+    """Whether it says that its engines calculate in 8 bits."""
 
     def __post_init__(self) -> None:
         """Refuse a bundle without members or points, and one of another contract."""
@@ -96,6 +98,7 @@ def facts_from_parameters(server_version: str, parameters: Mapping[str, str]) ->
             spec_sha256=text("spec_sha256"),
             ensemble=text("ensemble"),
             contract_version=int(text("contract_version")),
+            int8=parameters.get(PRECISION) == INT8,
         )
     except (KeyError, ValueError) as error:
         raise ServerRefused(

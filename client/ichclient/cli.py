@@ -6,50 +6,30 @@ Heavy imports wait inside the functions, so that --help is quick.
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from ichclient.accept_cli import accept
+from ichclient.audit_cli import audit
+from ichclient.delivery_cli import deliver, deliver_for_option, delivered, store_to_option
+from ichclient.ending_cli import json_option, told
 from ichclient.server_cli import server_options
+from ichclient.station_cli import listen, rerun, status, watch
 from ichclient.study_cli import (
     rules_options,
     series_option,
     slab_option,
     source_options,
+    studies_argument,
     study_argument,
 )
-from ichcore.errors import IchError
+from ichclient.worklist_cli import mark, worklist
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-_INTERRUPTED = 130
 _DIRECTORY = click.Path(path_type=Path)
-
-
-def told(command: _F) -> _F:
-    """End a command with one sentence on stderr and the error's own exit code, no traceback."""
-
-    @functools.wraps(command)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except IchError as error:
-            from ichclient.plain import printable
-
-            click.echo(f"Error: {printable(error)}", err=True)
-            sys.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
-            sys.exit(_INTERRUPTED)
-
-    return run  # type: ignore[return-value]
-
-
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -61,48 +41,81 @@ def main() -> None:
     """
 
 
+main.add_command(accept)
+
+
 @main.command()
-@study_argument
+@studies_argument
+@click.option("--each", is_flag=True, help="Judge every study within STUDY, such as an archive.")
 @click.option("--out", type=_DIRECTORY, metavar="DIR",
-              help="Write result.json, slices.csv and report.html here.")  # fmt: skip
+              help="Write result.json, slices.csv and report.html here; of several studies each "
+                   "into a folder of its own, beside summary.csv.")  # fmt: skip
+@click.option("--resume", is_flag=True,
+              help="Of several studies, skip those whose result in DIR is of the same files, rules "
+                   "and bundle.")  # fmt: skip
 @click.option("--dicom", is_flag=True,
               help="Write SR, segmentation and key images into DIR/dicom too.")  # fmt: skip
+@store_to_option
+@deliver_for_option
 @series_option
 @slab_option
 @source_options
-@_json_option
+@json_option
 @told
 @server_options
 @rules_options
 def infer(
-    study: str, out: Path | None, dicom: bool, series: str | None, slab: float | None,
-    as_json: bool, source: Any, book: Any, server: Any,
+    studies: tuple[str, ...], each: bool, out: Path | None, resume: bool, dicom: bool,
+    store_to: tuple[Any, ...], deliver_for: float,
+    series: str | None, slab: float | None, as_json: bool, source: Any, book: Any, server: Any,
 ) -> None:  # fmt: skip
-    """Judge the head CT in STUDY.
+    """Judge the head CT in STUDY, or of several studies each.
 
     STUDY is a folder or file of DICOM, a zip, tar, tar.gz or tar.zst, a DICOMDIR, or a study on a
     PACS: dicomweb:https://HOST/PATH?AccessionNumber=N or dimse:CALLED_AET@HOST:PORT?... with one
     of StudyInstanceUID, SeriesInstanceUID and AccessionNumber.
+
+    Several studies are judged in turn on one server. One that fails does not stop the others, and
+    gives its exit code at the end.
     """
     from ichclient.infer import result_from_path
     from ichclient.result import result_to_json
     from ichclient.terminal import console, print_result, progress_bar
 
+    if store_to and out is None:
+        raise click.UsageError("--store-to keeps what it delivers: add --out DIR.")
+    dicom = dicom or bool(store_to)
     if dicom and out is None:
         raise click.UsageError("--dicom needs a folder for its objects: add --out DIR.")
     if dicom and slab is not None:
         raise click.UsageError("Objects name scanned images, and a slab is none: leave --slab out.")
+    if each or len(studies) > 1:
+        from ichclient.several.run import Wishes
+        from ichclient.several_cli import infer_several
+
+        if series is not None:
+            raise click.UsageError("--series names a series of one study: give that study alone.")
+        with delivered(out, store_to, source, deliver_for) as queue:
+            code = infer_several(
+                studies, server, Wishes(source, book, slab, dicom, queue), out, each=each,
+                resume=resume, as_json=as_json,
+            )  # fmt: skip
+            if code:
+                sys.exit(code)
+        return
+    if resume:
+        raise click.UsageError("--resume is for several studies: add --each, or leave it out.")
     stderr = console(stderr=True)
-    with progress_bar(stderr) as progress:
-        result = result_from_path(
-            study, server, source=source, series_uid=series, book=book, slab_mm=slab, out=out,
-            dicom=dicom,
-            progress=progress,
-        )  # fmt: skip
-    if as_json:
-        click.echo(result_to_json(result), nl=False)
-    else:
-        print_result(stderr, result)
+    with delivered(out, store_to, source, deliver_for) as queue:
+        with progress_bar(stderr) as progress:
+            result = result_from_path(
+                studies[0], server, source=source, series_uid=series, book=book, slab_mm=slab,
+                out=out, dicom=dicom, written=queue, progress=progress,
+            )  # fmt: skip
+        if as_json:
+            click.echo(result_to_json(result), nl=False)
+        else:
+            print_result(stderr, result)
 
 
 @main.command()
@@ -136,7 +149,7 @@ def serve(port: int | None, repository: Path | None, golden: Path | None, log: P
 
 
 @main.command()
-@_json_option
+@json_option
 @told
 @server_options
 def doctor(as_json: bool, server: Any) -> None:
@@ -159,7 +172,7 @@ def doctor(as_json: bool, server: Any) -> None:
 @main.command()
 @study_argument
 @source_options
-@_json_option
+@json_option
 @told
 @rules_options
 def series(study: str, source: Any, as_json: bool, book: Any) -> None:
@@ -182,7 +195,7 @@ def series(study: str, source: Any, as_json: bool, book: Any) -> None:
 @series_option
 @slab_option
 @source_options
-@_json_option
+@json_option
 @told
 @rules_options
 def validate(
@@ -222,7 +235,7 @@ def validate(
 @click.option("--client-token", is_flag=True, help="Ask clients for the token ICH_CLIENT_TOKEN.")
 @click.option("--otlp-url", metavar="URL", help="Send traces there (OTLP over HTTP).")
 @click.option("--flag", "more", multiple=True, metavar="NAME=VALUE", help="One more flag.")
-@_json_option
+@json_option
 @told
 def server_command(version_text: str, as_json: bool, **given: Any) -> None:
     """Print the hardened command line of a Triton server, for a container or a host of your own."""
@@ -231,3 +244,7 @@ def server_command(version_text: str, as_json: bool, **given: Any) -> None:
 
     command = command_as_asked(version_from_text(version_text), **given)
     click.echo(exec_text(command) if as_json else shell_text(command))
+
+
+for command in (audit, deliver, listen, mark, rerun, status, watch, worklist):
+    main.add_command(command)

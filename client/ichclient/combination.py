@@ -12,7 +12,8 @@ from ichclient.errors import RepositoryError
 from ichclient.repository import default_repository
 from ichclient.result import Combination
 from ichcore import ContractError, EnsembleSpec, spec_from_json
-from ichcore.wire import SPEC_FILE, STUDY_MODEL
+from ichcore.reference import Reference, reference_from_json
+from ichcore.wire import REFERENCE_FILE, SPEC_FILE, STUDY_MODEL
 
 
 def combination_from_repository(
@@ -22,12 +23,28 @@ def combination_from_repository(
 
     Without `repository` the default one is looked at.
     """
+    spec = known_spec(spec_sha256, repository)
+    return None if spec is None else combination_from_spec(spec)
+
+
+def known_spec(spec_sha256: str, repository: Path | None = None) -> EnsembleSpec | None:
+    """The spec with this hash; None where `repository`, or the default one, holds another."""
     try:
         folder = repository or default_repository()
         spec = spec_from_json((folder / STUDY_MODEL / "1" / SPEC_FILE).read_text(encoding="utf-8"))
     except (RepositoryError, ContractError, OSError, UnicodeDecodeError):
         return None
-    return combination_from_spec(spec) if spec.sha256 == spec_sha256 else None
+    return spec if spec.sha256 == spec_sha256 else None
+
+
+def known_reference(spec_sha256: str, repository: Path | None = None) -> Reference | None:
+    """The model card's figures of the spec with this hash; None where none came with a bundle."""
+    try:
+        folder = repository or default_repository()
+        reference = reference_from_json((folder / REFERENCE_FILE).read_text(encoding="utf-8"))
+    except (RepositoryError, ContractError, OSError, UnicodeDecodeError):
+        return None
+    return reference if reference.spec_sha256 == spec_sha256 else None
 
 
 def combination_from_spec(spec: EnsembleSpec) -> Combination:

@@ -70,13 +70,8 @@ def headers_from_path(path: Path, book: RuleBook | None = None) -> Scan:
     Raises NothingFound where the path does not exist, holds no file, or holds no DICOM image.
     """
     root = Path(path)
-    if not root.exists():
-        raise NothingFound(f"{root} does not exist. Give the folder or file of one CT study.")
-    files = tuple(_files_below(root))
-    if not files:
-        raise NothingFound(f"{root} is an empty folder. Give the folder of one CT study.")
-    base = root if root.is_dir() else root.parent
-    found = tuple(_read(file, file.relative_to(base).as_posix()) for file in files)
+    base = _base(root)
+    found = [found for _, found in found_below(root)]
     headers = tuple(header for item in found if isinstance(item, tuple) for header in item)
     skipped = tuple(
         item
@@ -86,6 +81,24 @@ def headers_from_path(path: Path, book: RuleBook | None = None) -> Scan:
     if not headers:
         raise NothingFound(_nothing_sentence(root, skipped))
     return Scan(root=base, headers=headers, skipped=skipped)
+
+
+def found_below(path: Path) -> Iterator[tuple[Path, tuple[SliceHeader, ...] | Verdict]]:
+    """Every file under a path, relative to it, with its headers or why there are none.
+
+    One after another, so that a caller need not keep them. Raises NothingFound where the path does
+    not exist or holds no file.
+    """
+    root = Path(path)
+    if not root.exists():
+        raise NothingFound(f"{root} does not exist. Give the folder or file of one CT study.")
+    base, empty = _base(root), True
+    for file in files_below(root):
+        empty = False
+        relative = file.relative_to(base)
+        yield relative, _read(file, relative.as_posix())
+    if empty:
+        raise NothingFound(f"{root} is an empty folder. Give the folder of one CT study.")
 
 
 def has_overlay_in_pixels(header: SliceHeader) -> bool:
@@ -119,7 +132,12 @@ def has_modality_lut(header: SliceHeader) -> bool:
     return bool(found.get("ModalityLUTSequence"))
 
 
-def _files_below(root: Path) -> Iterator[Path]:
+def _base(root: Path) -> Path:
+    """What paths of files are relative to."""
+    return root if root.is_dir() else root.parent
+
+
+def files_below(root: Path) -> Iterator[Path]:
     """Every file below a root, sorted; a folder reached twice through links is entered once."""
     if not root.is_dir():
         yield root

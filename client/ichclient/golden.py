@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,14 @@ class Golden:
     spec_key: str
     tolerance_score: float
     tolerance_lesion_mm2: float
+    tolerance_score_int8: float | None = None
+    tolerance_lesion_mm2_int8: float | None = None
+
+    def tolerances(self, *, int8: bool) -> tuple[float, float]:
+        """By how much a score and an area may differ, for engines in 8 bits or others."""
+        if int8 and self.tolerance_score_int8 and self.tolerance_lesion_mm2_int8:
+            return self.tolerance_score_int8, self.tolerance_lesion_mm2_int8
+        return self.tolerance_score, self.tolerance_lesion_mm2
 
     def __post_init__(self) -> None:
         """Refuse slices without scores, and tolerances that would let anything pass."""
@@ -51,8 +60,10 @@ class Golden:
         shapes = (self.score.shape, self.lesion_mm2.shape, self.member_scores.shape[:1])
         if count == 0 or self.hu.ndim != 4 or set(shapes) != {(count,)}:
             raise ValueError("golden slices and their scores do not belong together")
-        if not 0 <= self.tolerance_score < 0.5 or not 0 <= self.tolerance_lesion_mm2 < np.inf:
-            raise ValueError("a golden tolerance is absent or would let any server pass")
+        for int8 in (False, True):
+            score, area_mm2 = self.tolerances(int8=int8)
+            if not 0 <= score < 0.5 or not 0 <= area_mm2 < np.inf:
+                raise ValueError("a golden tolerance is absent or would let any server pass")
         if not all(np.isfinite(values).all() for values in (self.score, self.member_scores)):
             raise ValueError("golden scores are not finite")
 
@@ -69,6 +80,8 @@ def golden_from_file(path: Path) -> Golden:
                 spec_key=spec_key(provenance_from_hashes(str(stored["SPEC_SHA256"]), "")),
                 tolerance_score=float(stored["TOLERANCE_SCORE"]),
                 tolerance_lesion_mm2=float(stored["TOLERANCE_LESION_MM2"]),
+                tolerance_score_int8=_absent_or(stored, "TOLERANCE_SCORE_INT8"),
+                tolerance_lesion_mm2_int8=_absent_or(stored, "TOLERANCE_LESION_MM2_INT8"),
             )
     except _UNREADABLE as error:
         raise RepositoryError(
@@ -93,20 +106,18 @@ def refuse_untrue_server(transport: Transport, golden: Golden) -> str:
         raise ServerRefused(
             _other_bundle(f"its scores carry {', '.join(sorted(keys))}, not {golden.spec_key}")
         )
-    _refuse_difference("SCORE", (c.score for c in chunks), golden.score, golden.tolerance_score)
-    _refuse_difference(
-        "MEMBER_SCORES",
-        (chunk.member_scores for chunk in chunks),
-        golden.member_scores,
-        golden.tolerance_score,
-    )
-    _refuse_difference(
-        "LESION_MM2",
-        (chunk.lesion_mm2 for chunk in chunks),
-        golden.lesion_mm2,
-        golden.tolerance_lesion_mm2,
-    )
+    score, area_mm2 = golden.tolerances(int8=facts.int8)
+    members = (chunk.member_scores for chunk in chunks)
+    _refuse_difference("SCORE", (chunk.score for chunk in chunks), golden.score, score)
+    _refuse_difference("MEMBER_SCORES", members, golden.member_scores, score)
+    areas_mm2 = (chunk.lesion_mm2 for chunk in chunks)
+    _refuse_difference("LESION_MM2", areas_mm2, golden.lesion_mm2, area_mm2)
     return chunks[0].provenance[0]
+
+
+def _absent_or(stored: Mapping[str, Any], name: str) -> float | None:
+    """A number that bundles of before did not record."""
+    return float(stored[name]) if name in stored else None
 
 
 def spec_key(provenance: str) -> str:

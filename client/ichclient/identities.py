@@ -21,7 +21,7 @@ def mixed_studies(stacks: Sequence[Stack], _: Site) -> Found | None:
         return None
     return Found(
         f"there are {len(studies)} studies of {len(patients)} patient(s) here. "
-        "Give the folder of one study, or name one series with --series.",
+        "Judge each with infer --each, give the folder of one, or name one series with --series.",
         {"studies": len(studies), "patients": len(patients)},
     )
 

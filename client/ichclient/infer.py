@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,37 +19,23 @@ from pathlib import Path
 import numpy as np
 
 from ichclient.allocation import keep_memory
-from ichclient.combination import combination_from_repository
+from ichclient.combination import combination_from_spec, known_spec
 from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.dicom import headers_from_path
 from ichclient.errors import NothingFound, PartialResult, RefusedInput, ServerRefused
 from ichclient.headers import Scan, Warning_
-from ichclient.hounsfield import hu_of_slice, hu_slices_from_series
-from ichclient.masks import Masks, bytes_from_masks, sha256_of_masks
+from ichclient.held import HeldSlices
+from ichclient.hounsfield import hu_slices_from_series
 from ichclient.objects.extra import require_highdicom
-from ichclient.objects.files import object_files
+from ichclient.objects.files import Written, object_files, written_objects
 from ichclient.objects.refused import refusals_reported
 from ichclient.output import output_folder, write_files
-from ichclient.picture import png_from_slice
 from ichclient.reading import GLIMPSE_S, MOMENT_S, give_a_moment, raise_refusal, refusal_first
-from ichclient.report.page import page_from_result
-from ichclient.report.pictures import Decode, pictures_from_slices
-from ichclient.report.table import csv_from_result
-from ichclient.result import (
-    MASKS_FILE,
-    PICTURE_FILE,
-    REPORT_FILE,
-    RESULT_FILE,
-    TABLE_FILE,
-    Bundle,
-    Judgement,
-    Result,
-    SliceResult,
-    StudyIdentity,
-    result_to_json,
-)
+from ichclient.result import Bundle, Judgement, Result, StudyIdentity
+from ichclient.result_files import files_from_judged
 from ichclient.rules import DEFAULT_BOOK, RuleBook
 from ichclient.series import Series, chosen_series, series_from_scan
+from ichclient.site_point import refuse_other_spec, site_decision
 from ichclient.slabs import series_in_slabs
 from ichclient.sources import SourceOptions, opened_source
 from ichclient.sources.options import Progress
@@ -58,12 +45,16 @@ from ichclient.told import (
     file_groups,
     geometry_result,
     intake_result,
+    interruption_warning,
     judgements,
     notices,
     series_result,
+    slice_results,
     slice_verdicts,
 )
-from ichcore import SliceScores, StudyScore, mask_from_grid
+from ichclient.tracing import traced_study
+from ichclient.warm import WarmServer
+from ichcore import SliceScores, StudyScore
 
 
 @dataclass(frozen=True)
@@ -113,7 +104,7 @@ def considered_from_path(
 
 def result_from_path(
     path: Path | str,
-    options: ServerOptions,
+    judge: ServerOptions | WarmServer,
     *,
     source: SourceOptions | None = None,
     series_uid: str | None = None,
@@ -121,74 +112,86 @@ def result_from_path(
     slab_mm: float | None = None,
     out: Path | None = None,
     dicom: bool = False,
+    written: Written = lambda _: None,
     progress: Progress = lambda *_: None,
 ) -> Result:
     """Judge the study at `path`, and write its result into the folder `out` if there is one.
 
-    `path` is whatever `opened_source` opens. With `dicom` the result is written as DICOM objects
-    too; that needs a folder. Raises an IchError for whatever stands in the way; nothing is written
-    then, except that with `dicom` a refused study gets a report that says so.
+    `path` is whatever `opened_source` opens. `judge` says which server is used for this study
+    alone, or is the one that many studies share. With `dicom` the result is written as DICOM
+    objects too; that needs a folder. Raises an IchError for whatever stands in the way; nothing is
+    written then, except that with `dicom` a refused study gets a report that says so.
     """
     started = time.monotonic()
     keep_memory()
     objects_out = out if dicom else None
+    held = HeldSlices() if out is not None else None
     if dicom:
         require_highdicom()
     with (
         output_folder(out) if out is not None else contextlib.nullcontext(),
         opened_source(path, source, progress) as opened,
-        refusals_reported(opened, objects_out, series_uid, book),
+        refusals_reported(opened, objects_out, series_uid, book, written),
         ThreadPoolExecutor(1, thread_name_prefix="ichclient-read") as reader,
     ):
         reading = reader.submit(study_from_path, opened, series_uid, book, slab_mm)
         progress("reading", 0, 0)
         # No server is asked for a study that is refused at once; an embedded one starts meanwhile.
-        give_a_moment(reading, GLIMPSE_S if options.url is None else MOMENT_S)
+        starts = isinstance(judge, ServerOptions) and judge.url is None
+        give_a_moment(reading, GLIMPSE_S if starts else MOMENT_S)
         progress("server", 0, 0)
         with (
             refusal_first(reading),
-            proven_server(options, meanwhile=partial(raise_refusal, reading)) as server,
+            _server(judge, meanwhile=partial(raise_refusal, reading)) as server,
         ):
             study = reading.result()
-            result, judged = result_from_study(study, server, progress, started)
+            result, judged = result_from_study(study, server, progress, started, held)
         if out is not None:
             progress("report", 0, 0)
-            result, files = files_from_judged(study, judged, result)
+            result, files = files_from_judged(study.series, book, judged, result, held)
             objects = object_files(study.series, judged, result, out) if dicom else {}
             write_files(out, {**objects, **files})
+            if dicom:
+                written(written_objects(out, objects))
     return result
 
 
-def files_from_judged(
-    study: Study, judged: Judged, result: Result
-) -> tuple[Result, dict[str, bytes]]:
-    """Every file of a result, result.json last, and the result that names the masks among them."""
-    masks = Masks(judged.mask, judged.placements, judged.grid)
-    kept = bytes_from_masks(masks)
-    result = replace(result, masks_sha256=sha256_of_masks(kept))
-    decode = partial(hu_of_slice, study.series, book=study.book)
-    pictures = pictures_from_slices(decode, masks, result)
-    return result, {
-        MASKS_FILE: kept,
-        TABLE_FILE: csv_from_result(result).encode(),
-        PICTURE_FILE: _picture(decode, judged, result),
-        REPORT_FILE: page_from_result(result, pictures).encode(),
-        RESULT_FILE: result_to_json(result).encode(),
-    }
-
-
 def result_from_study(
-    study: Study, server: ProvenServer, progress: Progress, started: float
+    study: Study,
+    server: ProvenServer,
+    progress: Progress,
+    started: float,
+    held: HeldSlices | None = None,
 ) -> tuple[Result, Judged]:
-    """Judge a study on a proven server; `started` is when its whole chain began (monotonic s)."""
+    """Judge a study on a proven server; `started` is when its whole chain began (monotonic s).
+
+    All of its calls carry one trace, whose random number the result tells. Slices that pass are
+    left in `held`, for whoever draws them.
+    """
+    with traced_study() as trace_id:
+        result, judged = _judged_study(study, server, progress, started, held)
+    return replace(result, trace_id=trace_id), judged
+
+
+def _judged_study(
+    study: Study,
+    server: ProvenServer,
+    progress: Progress,
+    started: float,
+    held: HeldSlices | None,
+) -> tuple[Result, Judged]:
     series, transport = study.series, server.transport
     facts = transport.metadata()
+    spec = known_spec(facts.spec_sha256, server.repository)
+    point = study.book.site.point
+    if point is not None:
+        refuse_other_spec(point, facts.spec_sha256, spec)
     count = len(series.slices)
     before = time.monotonic()
     interruptions = transport.interruptions
     with contextlib.closing(hu_slices_from_series(series, book=study.book)) as slices:
         judged = judged_from_slices(
-            slices,
+            slices if held is None else held.as_they_pass(slices),
             transport,
             facts.grid,
             on_judged=lambda done: progress("slices", done, count),
@@ -217,10 +220,12 @@ def result_from_study(
         server_version=facts.server_version,
         contract_version=facts.contract_version,
     )
-    warnings = (*series.warnings, *judged.warnings, *_interruption_warning(interrupted))
+    warnings = (*series.warnings, *judged.warnings, *interruption_warning(interrupted))
     result = _told(study, judged, score, facts.member_names, bundle, warnings, timings)
-    known = combination_from_repository(facts.spec_sha256, server.repository)
-    return replace(result, combination=known), judged
+    if spec is not None:
+        site = None if point is None else site_decision(result, spec, point)
+        result = replace(result, combination=combination_from_spec(spec), site=site)
+    return result, judged
 
 
 def _told(
@@ -245,32 +250,13 @@ def _told(
         lesion_volume_ml=score.lesion_volume_ml,
         coverage_mm=score.coverage_mm,
         top_slices=score.top_slices,
-        slices=_slice_results(series, judged, members),
+        slices=slice_results(series, judged, members),
         considered=considered(series.considered),
         skipped_files=judgements(study.scan.skipped),
         slice_verdicts=slice_verdicts(series, judged.slice_warnings),
         warnings=notices(warnings),
         bundle=bundle,
         timings={name: round(seconds, 4) for name, seconds in timings.items()},
-    )
-
-
-def _slice_results(
-    series: Series, judged: Judged, members: tuple[str, ...]
-) -> tuple[SliceResult, ...]:
-    return tuple(
-        SliceResult(
-            index=index,
-            SOPInstanceUID=place.SOPInstanceUID,
-            frame_number=place.frame_number,
-            position_mm=place.position_mm,
-            origin_mm=place.origin_mm,
-            score=float(judged.score[index]),
-            member_scores=dict(zip(members, judged.member_scores[index].tolist(), strict=True)),
-            lesion_mm2=float(judged.lesion_mm2[index]),
-            brain_mm2=float(judged.brain_mm2[index]),
-        )
-        for index, place in enumerate(series.geometry.slices)
     )
 
 
@@ -285,21 +271,9 @@ def _slice_scores(judged: Judged, series: Series) -> SliceScores:
     )
 
 
-def _picture(decode: Decode, judged: Judged, result: Result) -> bytes:
-    """The slice with the highest score, decoded again so that no other was kept in memory."""
-    index = result.top_slices[0]
-    one = decode(index)
-    probability = judged.mask[index] / np.float32(255)
-    mask = mask_from_grid(probability, judged.placements[index], judged.grid)
-    caption = f"slice {index + 1} of {len(result.slices)}, score {judged.score[index]:.3f}"
-    return png_from_slice(one, mask, caption)
-
-
-def _interruption_warning(interrupted: int) -> tuple[Warning_, ...]:
-    if not interrupted:
-        return ()
-    text = (
-        f"A server did not answer {interrupted} time(s), and the question was sent again; who "
-        "answers now proved the golden slices once more afterwards."
-    )
-    return (Warning_("server_interrupted", text),)
+def _server(
+    judge: ServerOptions | WarmServer, meanwhile: Callable[[], object]
+) -> AbstractContextManager[ProvenServer]:
+    if isinstance(judge, WarmServer):
+        return judge.lent()
+    return proven_server(judge, meanwhile=meanwhile)

@@ -107,6 +107,15 @@ def running_server(
         supervise.remove_leftovers(charge)  # again, in case the supervisor was killed
 
 
+def is_running(pid: int) -> bool:
+    """Whether the process of a server still runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def _charge(
     files: ServerFiles,
     repository: Path,

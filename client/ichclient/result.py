@@ -140,6 +140,19 @@ class Combination:
 
 
 @dataclass(frozen=True)
+class SiteDecision:
+    """What the study is called at the site's own operating point; the client applied it.
+
+    It stands beside the server's decisions and changes none of them.
+    """
+
+    name: str
+    threshold: float
+    decision: Decision
+    acceptance_sha256: str
+
+
+@dataclass(frozen=True)
 class Notice:
     """A warning that belongs beside the result."""
 
@@ -172,6 +185,10 @@ class Result:
     """None where the client does not hold the spec by which the server judged."""
     masks_sha256: str | None = None
     """SHA-256 of masks.npz beside the file; None where no masks were kept."""
+    trace_id: str | None = None
+    """Of the calls to the server, drawn at random (W3C Trace Context)."""
+    site: SiteDecision | None = None
+    """None where the site has set no operating point of its own."""
     schema_version: int = SCHEMA_VERSION
     disclaimer: str = DISCLAIMER
 

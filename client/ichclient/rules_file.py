@@ -8,6 +8,10 @@ r"""Rules file (TOML) -> RuleBook: what one site says otherwise than the default
     vendor = "SIEMENS"
     character = "soft"          # or "sharp"
     pattern = "Qr4\\\\d.*"
+    [operating_point]           # beside the server's own; `ichclient accept set` writes it
+    name = "site"
+    threshold = 0.31
+    spec_sha256 = "..."
 
 Whatever the file holds that is not understood is one BadRules naming file and key.
 """
@@ -25,11 +29,12 @@ from typing import Any, TypeVar
 from ichclient.errors import BadRules
 from ichclient.kernels import KERNEL_FAMILIES, KernelFamily
 from ichclient.rules import DEFAULT_BOOK, RuleBook
-from ichclient.site import Limits, Site, Words
+from ichclient.site import Limits, Site, SitePoint, Words
 
 _T = TypeVar("_T", Words, Limits)
 _MOST_BYTES = 1 << 20
-_SECTIONS = ("words", "limits", "kernels")
+_SECTIONS = ("words", "limits", "kernels", "operating_point")
+_POINT_KEYS = tuple(field.name for field in fields(SitePoint))
 _KERNEL_KEYS = ("vendor", "character", "pattern")
 
 
@@ -69,7 +74,28 @@ def _site(table: Mapping[str, Any], sha256: str) -> Site:
         limits=_limits(limits),
         kernels=(*_kernels(table.get("kernels", [])), *KERNEL_FAMILIES),
         sha256=sha256,
+        point=_point(table),
     )
+
+
+def _point(table: Mapping[str, Any]) -> SitePoint | None:
+    section = table.get("operating_point")
+    if section is None:
+        return None
+    if not isinstance(section, dict):
+        raise ValueError("operating_point must be a table: [operating_point]")
+    _known_only("operating_point.", section, _POINT_KEYS)
+    values = {"acceptance_sha256": "", **section}
+    if absent := sorted(set(_POINT_KEYS) - set(values)):
+        raise ValueError(f"operating_point needs {', '.join(absent)}")
+    if not isinstance(values["threshold"], int | float) or isinstance(values["threshold"], bool):
+        raise ValueError("operating_point.threshold must be a number")
+    if not all(isinstance(values[key], str) for key in _POINT_KEYS if key != "threshold"):
+        raise ValueError("operating_point: all but the threshold are strings")
+    try:
+        return SitePoint(**{**values, "threshold": float(values["threshold"])})
+    except ValueError as error:
+        raise ValueError(f"operating_point.{error}") from error
 
 
 def _words(table: Mapping[str, Any]) -> Words:

@@ -48,13 +48,13 @@ def result_from_file(path: Path) -> Result:
 def result_from_json(text: str) -> Result:
     """Read the text of a result.json; raises RefusedInput naming what is wrong, and where."""
     try:
-        found = json.loads(text, parse_constant=_no_number)
+        found = json_from_text(text)
     except (ValueError, RecursionError) as error:
         raise RefusedInput(f"It is no JSON ({error}).") from error
     if not isinstance(found, dict) or found.get("schema_version") != SCHEMA_VERSION:
         raise RefusedInput(f"It is no result of schema_version {SCHEMA_VERSION}; judge again.")
     try:
-        result = _dataclass(Result, found, "result")
+        result = dataclass_from_json(Result, found, "result")
     except (ValueError, OverflowError) as error:
         raise RefusedInput(f"It is no result ({error}). Judge the study again.") from error
     _refuse_impossible(result)
@@ -80,7 +80,8 @@ def _refuse_impossible(result: Result) -> None:
             raise RefusedInput(f"It is no result of a study: {what}. Judge the study again.")
 
 
-def _dataclass(cls: type[_T], found: object, where: str) -> _T:
+def dataclass_from_json(cls: type[_T], found: object, where: str) -> _T:
+    """A value of ours from what JSON held; raises ValueError saying where it is none."""
     if not isinstance(found, dict):
         raise ValueError(f"{where} is no object")
     hints = get_type_hints(cls)
@@ -102,7 +103,7 @@ def _value(hint: Any, found: object, where: str) -> Any:
     """The found JSON value as the type that a field is declared with."""
     origin, arguments = get_origin(hint), get_args(hint)
     if dataclasses.is_dataclass(hint):
-        return _dataclass(hint, found, where)  # type: ignore[arg-type]
+        return dataclass_from_json(hint, found, where)  # type: ignore[arg-type]
     if origin in (Union, UnionType):
         return _one_of(arguments, found, where)
     if origin is tuple and isinstance(found, list):
@@ -136,6 +137,11 @@ def _one_of(kinds: tuple[Any, ...], found: object, where: str) -> Any:
         except ValueError as error:
             refusal = error
     raise refusal
+
+
+def json_from_text(text: str) -> Any:
+    """JSON without the numbers that are none; raises ValueError or RecursionError."""
+    return json.loads(text, parse_constant=_no_number)
 
 
 def _no_number(text: str) -> NoReturn:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 
 from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.errors import EmbeddedServerError
+from ichclient.process import is_running
 
 _LOOK_EVERY_S = 0.5
 # Triton ends by itself in about 3 s; whoever serves is not in a hurry.
@@ -29,16 +29,8 @@ def serve_until_interrupted(options: ServerOptions, say: Callable[[str], object]
 
 def _wait(server: ProvenServer) -> None:
     assert server.pid is not None  # only embedded servers are served
-    while _runs(server.pid):
+    while is_running(server.pid):
         time.sleep(_LOOK_EVERY_S)
     raise EmbeddedServerError(
         f"The embedded Triton server ended by itself; its log is {server.log_path}."
     )
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

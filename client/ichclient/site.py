@@ -89,13 +89,40 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class SitePoint:
+    """A site's own operating point: a threshold on the study score of one spec, and of no other.
+
+    `acceptance_sha256` is of the acceptance.json that it was set by; empty where there is none.
+    """
+
+    name: str
+    threshold: float
+    spec_sha256: str
+    acceptance_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a name that a page could not carry, no probability, and no hash."""
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", self.name):
+            raise ValueError(f"name must be small letters, digits and _, got {self.name!r}")
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold must lie between 0 and 1, got {self.threshold}")
+        for what, value in (("spec", self.spec_sha256), ("acceptance", self.acceptance_sha256)):
+            if not re.fullmatch("[0-9a-f]{64}", value) and (value or what == "spec"):
+                raise ValueError(f"{what}_sha256 is no SHA-256 in hexadecimal")
+
+
+@dataclass(frozen=True)
 class Site:
-    """Everything that rules and ranking ask a site for; `sha256` is that of its rules file."""
+    """Everything that rules and ranking ask a site for; `sha256` is that of its rules file.
+
+    `point` is the site's own operating point, which is told beside the server's decisions.
+    """
 
     words: Words = Words()
     limits: Limits = Limits()
     kernels: tuple[KernelFamily, ...] = KERNEL_FAMILIES
     sha256: str | None = None
+    point: SitePoint | None = None
 
     def kernel_character(
         self, manufacturer: str, kernel: str, window_center: float | None

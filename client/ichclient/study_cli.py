@@ -32,6 +32,12 @@ def rules_options(command: _F) -> _F:
     return run  # type: ignore[return-value]
 
 
+def _studies(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    return tuple(_study(context, parameter, value) for value in values)
+
+
 def _study(_: click.Context, __: click.Parameter, value: str) -> str:
     from ichclient.sources.address import address_from_text
 
@@ -43,6 +49,47 @@ def _study(_: click.Context, __: click.Parameter, value: str) -> str:
 
 
 study_argument = click.argument("study", callback=_study)
+studies_argument = click.argument(
+    "studies", nargs=-1, required=True, metavar="STUDY...", callback=_studies
+)
+
+
+_PACS_OPTIONS = (
+    click.option("--pacs-key", type=_FILE, metavar="FILE", help="Key (PEM) of --pacs-cert."),
+    click.option("--pacs-cert", type=_FILE, metavar="FILE",
+                 help="This client's own certificate (PEM), where a PACS asks for one."),
+    click.option("--ca", type=_FILE, metavar="FILE",
+                 help="Certificates (PEM) to trust, instead of the system's."),
+    click.option("--ae-title", default="ICHCLIENT", metavar="AET", show_default=True,
+                 help="The name by which a DIMSE node knows this client."),
+    click.option("--fetch-timeout", "--pacs-timeout", "pacs_timeout", metavar="S", default=60.0,
+                 type=click.FloatRange(min=0.1), show_default=True,
+                 help="Seconds that a PACS may be silent."),
+)  # fmt: skip
+
+
+def pacs_options(command: _F) -> _F:
+    """Options of every command that speaks to a PACS; the command gets them as `source`."""
+
+    @functools.wraps(command)
+    def run(
+        *args: Any, pacs_timeout: float, ca: Path | None, pacs_cert: Path | None,
+        pacs_key: Path | None, ae_title: str, **kwargs: Any,
+    ) -> Any:  # fmt: skip
+        from ichclient.sources import SourceOptions
+
+        try:
+            source = SourceOptions(
+                timeout_s=pacs_timeout, ca_file=ca, ae_title=ae_title, certificate=pacs_cert,
+                key=pacs_key,
+            )  # fmt: skip
+        except ValueError as error:
+            raise click.UsageError(f"{error}.") from error
+        return command(*args, source=source, **kwargs)
+
+    for option in _PACS_OPTIONS:
+        run = option(run)
+    return run  # type: ignore[return-value]
 
 
 def source_options(command: _F) -> _F:
@@ -50,27 +97,20 @@ def source_options(command: _F) -> _F:
 
     @functools.wraps(command)
     def run(
-        *args: Any, max_files: int, max_mib: int, max_ratio: int, fetch_timeout: float,
-        ca: Path | None, ae_title: str, move_port: int | None, **kwargs: Any,
+        *args: Any, max_files: int, max_mib: int, max_ratio: int, move_port: int | None,
+        source: Any, **kwargs: Any,
     ) -> Any:  # fmt: skip
-        from ichclient.sources import Limits, SourceOptions
+        from dataclasses import replace
+
+        from ichclient.sources import Limits
 
         limits = Limits(max_files, max_mib << 20, max_ratio)
-        try:
-            source = SourceOptions(limits, fetch_timeout, ca, ae_title, move_port)
-        except ValueError as error:
-            raise click.UsageError(f"{error}.") from error
-        return command(*args, source=source, **kwargs)
+        return command(*args, source=replace(source, limits=limits, move_port=move_port), **kwargs)
 
+    run = pacs_options(run)
     for option in (
         click.option("--move-port", type=click.IntRange(1, 65535), metavar="PORT",
                      help="Have a DIMSE study moved to this port (C-MOVE) instead of C-GET."),
-        click.option("--ae-title", default="ICHCLIENT", metavar="AET", show_default=True,
-                     help="The name by which a DIMSE node knows this client."),
-        click.option("--ca", type=_FILE, metavar="FILE",
-                     help="Certificates (PEM) to trust, instead of the system's."),
-        click.option("--fetch-timeout", type=click.FloatRange(min=0.1), default=60.0, metavar="S",
-                     show_default=True, help="Seconds that a PACS may be silent."),
         click.option("--max-ratio", type=click.IntRange(1), default=100, metavar="N",
                      show_default=True, help="Most bytes unpacked for each byte of an archive."),
         click.option("--max-mib", type=click.IntRange(1), default=8192, metavar="N",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,9 +18,13 @@ from ichclient.result import (
     Judgement,
     Notice,
     SeriesResult,
+    SliceResult,
 )
 from ichclient.rules import RuleBook
 from ichclient.series import Candidate, Series
+
+if TYPE_CHECKING:
+    from ichclient.stream import Judged
 
 
 def series_result(series: Series) -> SeriesResult:
@@ -52,6 +57,26 @@ def geometry_result(series: Series) -> GeometryResult:
         gaps_mm=tuple(round(gap, 6) for gap in geometry.gaps_mm),
         table_step_mm=round(float(np.median(steps)), 6) if steps else 0.0,
         height_mm=round(geometry.coverage_mm, 6),
+    )
+
+
+def slice_results(
+    series: Series, judged: Judged, members: tuple[str, ...]
+) -> tuple[SliceResult, ...]:
+    """Every slice of the series, with its place and its scores."""
+    return tuple(
+        SliceResult(
+            index=index,
+            SOPInstanceUID=place.SOPInstanceUID,
+            frame_number=place.frame_number,
+            position_mm=place.position_mm,
+            origin_mm=place.origin_mm,
+            score=float(judged.score[index]),
+            member_scores=dict(zip(members, judged.member_scores[index].tolist(), strict=True)),
+            lesion_mm2=float(judged.lesion_mm2[index]),
+            brain_mm2=float(judged.brain_mm2[index]),
+        )
+        for index, place in enumerate(series.geometry.slices)
     )
 
 
@@ -90,6 +115,17 @@ def file_groups(skipped: Iterable[Verdict]) -> tuple[Judgement, ...]:
 def notices(warnings: Iterable[Warning_]) -> tuple[Notice, ...]:
     """Warnings, each code once however many slices gave it."""
     return tuple(Notice(item.code, item.sentence) for item in told_once(warnings))
+
+
+def interruption_warning(interrupted: int) -> tuple[Warning_, ...]:
+    """That a server was away for a while, where it was."""
+    if not interrupted:
+        return ()
+    text = (
+        f"A server did not answer {interrupted} time(s), and the question was sent again; who "
+        "answers now proved the golden slices once more afterwards."
+    )
+    return (Warning_("server_interrupted", text),)
 
 
 def refused_slices(candidates: Iterable[Candidate]) -> tuple[Judgement, ...]:

@@ -25,6 +25,7 @@ from ichclient.channel import channel_credentials, channel_options
 from ichclient.errors import AccessRefused, ServerError
 from ichclient.handshake import tls_failure
 from ichclient.retry import NoAnswer, Retry, Shed
+from ichclient.tracing import trace_headers
 from ichcore import SliceScores, StudyScore
 from ichcore.wire import (
     ENSEMBLE_MODEL,
@@ -198,7 +199,8 @@ class TritonTransport:
 
         def once() -> _T:
             with self._told():
-                answer = call(client_timeout=self._deadline_s, headers=self._access.headers)
+                headers = {**self._access.headers, **trace_headers()}
+                answer = call(client_timeout=self._deadline_s, headers=headers)
             self._let_in = True
             return answer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 IN_FLIGHT = 2
@@ -29,7 +30,8 @@ def answers_in_order(
         for question in questions:
             if len(waiting) == IN_FLIGHT:
                 yield _taken(waiting)
-            waiting.append((question, pool.submit(ask, question)))
+            # In the context of whoever asks, so that what belongs together stays so on threads.
+            waiting.append((question, pool.submit(copy_context().run, ask, question)))
         while waiting:
             yield _taken(waiting)
     finally:

@@ -26,7 +26,12 @@ CANARY_MODEL = "ich_canary"
 MAX_BATCH_SIZE = 64
 """Slices that one request may carry."""
 
+PRECISION, INT8 = "precision", "int8"
+"""Parameter of `ich_ensemble` where every engine calculates in 8 bits; absent otherwise."""
+
 SPEC_FILE = "ensemble.json"
+REFERENCE_FILE = "reference.json"
+"""At the root of a repository: how its spec did on the data that its model card is about."""
 
 
 @dataclass(frozen=True)

@@ -136,14 +136,21 @@ def build(
 
 
 @main.command("repository")
+@click.option(
+    "--evaluation", type=_FILE, help="evaluation.json of this spec, whose figures shall travel."
+)
 @_REPOSITORY
 @_PIN
 @_one_sentence
-def write(repository: Path, pin: Path | None) -> None:
+def write(repository: Path, pin: Path | None, evaluation: Path | None) -> None:
     """Generate configs, adapters, golden answers and the manifest from the released spec."""
+    from ichexport.reference import write_reference
     from ichexport.repository import spec_of_repository, write_repository
 
-    digest = write_repository(repository, spec_of_repository(repository))
+    spec = spec_of_repository(repository)
+    if evaluation is not None:
+        write_reference(repository, evaluation, spec)
+    digest = write_repository(repository, spec)
     _report(repository, digest, pin)
 
 

@@ -17,7 +17,9 @@ from ichcore.wire import (
     ENSEMBLE_MODEL,
     FUSED_ENGINE_MODEL,
     FUSED_MODEL,
+    INT8,
     MAX_BATCH_SIZE,
+    PRECISION,
     PROVENANCE_MODEL,
     SERIES_MODEL,
     SERIES_UNARY_MODEL,
@@ -59,6 +61,10 @@ def configs_from_spec(spec: EnsembleSpec) -> dict[str, str]:
         texts[f"{FUSED_ENGINE_MODEL}/{target.path}"] = _text(fused)
         texts[f"{COMBINE_MODEL}/{target.path}"] = _text(_combine(spec, target))
         texts[f"{PROVENANCE_MODEL}/{target.path}"] = _text(_provenance(spec, target))
+        if target.int8:
+            for config in (_ensemble(spec), _fused(spec)):
+                config.parameters[PRECISION].string_value = INT8
+                texts[f"{config.name}/{target.path}"] = _text(config)
     texts[f"{ENSEMBLE_MODEL}/config.pbtxt"] = _text(_ensemble(spec))
     texts[f"{FUSED_MODEL}/config.pbtxt"] = _text(_fused(spec))
     texts[f"{STUDY_MODEL}/config.pbtxt"] = _text(_study(spec))

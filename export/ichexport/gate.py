@@ -22,7 +22,12 @@ from ichcore import (
 from ichexport.audit import QUANTISED
 from ichexport.engines import Runner, outputs_from_runner, tensors_from_runner
 from ichexport.errors import ParityError
-from ichexport.golden import TOLERANCE_LESION_MM2, TOLERANCE_SCORE
+from ichexport.golden import (
+    TOLERANCE_LESION_MM2,
+    TOLERANCE_LESION_MM2_INT8,
+    TOLERANCE_SCORE,
+    TOLERANCE_SCORE_INT8,
+)
 from ichexport.studies import Studies
 
 
@@ -38,7 +43,7 @@ class Limits:
 LIMITS = {
     "f32": Limits(score=1e-3, lesion_pixels=4),
     "lower": Limits(score=TOLERANCE_SCORE, lesion_pixels=TOLERANCE_LESION_MM2 / 4),
-    "quantised": Limits(score=5 * TOLERANCE_SCORE, lesion_pixels=TOLERANCE_LESION_MM2 / 2),
+    "quantised": Limits(TOLERANCE_SCORE_INT8, lesion_pixels=TOLERANCE_LESION_MM2_INT8 / 4),
 }
 """For engines in f32, in 16 bits (what a proven server may differ by) and in 8.
 

@@ -92,6 +92,8 @@ def _files_of_version(spec: EnsembleSpec) -> dict[str, str]:
         SERIES_MODEL: "series.py",
         SERIES_UNARY_MODEL: "series.py",
     }
+    counts = "study_counts.py"
+    texts[f"{STUDY_MODEL}/1/{counts}"] = adapters.joinpath(counts).read_text()
     for model, source in sources.items():
         texts[f"{model}/1/model.py"] = adapters.joinpath(source).read_text()
         texts[f"{model}/1/{SPEC_FILE}"] = spec_to_json(spec)

@@ -27,6 +27,8 @@ class Target:
     on_gpu: bool
     adapter: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
+    int8: bool = False
+    """Whether every engine of it calculates in 8 bits, which its ensemble then tells clients."""
 
     @property
     def path(self) -> str:
@@ -55,9 +57,12 @@ CPU_INT8 = Target(
     on_gpu=False,
     adapter="model.py",
     parameters={"engine_file": INT8_FILE, "precision": "f32"},  # of what is not quantised
+    int8=True,
 )
 ONNXRUNTIME = Target("onnxruntime", "onnxruntime", ONNX_FILE, on_gpu=False)
-ONNXRUNTIME_INT8 = Target("onnxruntime_int8", "onnxruntime", ONNXRUNTIME_INT8_FILE, on_gpu=False)
+ONNXRUNTIME_INT8 = Target(
+    "onnxruntime_int8", "onnxruntime", ONNXRUNTIME_INT8_FILE, on_gpu=False, int8=True
+)
 RTX = Target("rtx", "python", RTX_FILE, on_gpu=True, adapter="rtx.py")
 TARGETS = (PRODUCTION, CPU, CPU_INT8, ONNXRUNTIME, ONNXRUNTIME_INT8, RTX)
 

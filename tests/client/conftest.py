@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib.util
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
@@ -28,8 +34,63 @@ from ichcore import (
 )
 from ichcore.wire import provenance_from_hashes
 
+
+def _module_beside(name: str) -> ModuleType:
+    """A module of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_pacs = _module_beside("pacs_programs")
+orthanc, start_orthanc = _pacs.orthanc, _pacs.start_orthanc
+unused_port, certificate = _pacs.unused_port, _pacs.certificate
+
 SIZE = 32
 UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+_TYPE_2 = (
+    "AccessionNumber", "PatientName", "StudyID", "StudyDate", "StudyTime", "PatientBirthDate",
+    "PatientSex", "ReferringPhysicianName",
+)  # fmt: skip
+
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+PHONE = {"width": 390, "height": 844}
+
+# Every text with its colour, the first background below it that is not clear, and its size.
+CONTRASTS = """() => {
+  const numbers = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => {
+    const part = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
+  };
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode, element = node.parentElement;
+    if (!node.data.trim() || element.closest("script, title, .unseen, .side, [hidden]")) continue;
+    if (!element.checkVisibility()) continue;
+    const style = getComputedStyle(element);
+    const ink = numbers(element instanceof SVGElement ? style.fill : style.color);
+    let under = element, back = [0, 0, 0, 0];
+    while (under && (back = numbers(getComputedStyle(under).backgroundColor))[3] === 0) {
+      under = under.parentElement;
+    }
+    const [low, high] = [light(ink), light(back)].sort((a, b) => a - b);
+    found.push([(high + 0.05) / (low + 0.05), node.data.trim()]);
+  }
+  return found;
+}"""
 
 
 def head_hu() -> NDArray[np.int16]:
@@ -92,6 +153,42 @@ def write_series(folder: Path, z_mm: Sequence[float] | None = None, **tags: Any)
         own = {"ImagePositionPatient": [-16.0, -16.0, z], "InstanceNumber": index + 1, **tags}
         write_slice(folder / f"{index:03}.dcm", **own)
     return folder
+
+
+def legacy_converted(
+    folder: Path,
+    target: Path,
+    syntax: str = ExplicitVRLittleEndian,
+    series_uid: str | None = None,
+    files: slice = slice(None),
+) -> Path:
+    """The files of a folder as one Legacy Converted Enhanced CT image, made by highdicom."""
+    legacy = pytest.importorskip("highdicom.legacy", reason="highdicom is not installed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        frames = [dcmread(path) for path in sorted(folder.iterdir())[files]]
+        for frame in frames:
+            for keyword in _TYPE_2:
+                if keyword not in frame:
+                    setattr(frame, keyword, "")
+        image = legacy.LegacyConvertedEnhancedCTImage(
+            frames,
+            series_instance_uid=series_uid or generate_uid(),
+            series_number=9,
+            sop_instance_uid=generate_uid(),
+            instance_number=1,
+        )
+        if syntax != ExplicitVRLittleEndian:
+            image.compress(syntax)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        image.save_as(target)
+    return target
+
+
+@pytest.fixture(scope="session")
+def make_legacy_converted() -> Callable[..., Path]:
+    """`legacy_converted`, for tests that need a stack in one file."""
+    return legacy_converted
 
 
 @pytest.fixture(scope="session")
@@ -198,3 +295,28 @@ def proven(fake_transport: FakeTransport) -> ProvenServer:
     )
     timings = {"server_ready_s": 0.0, "golden_proof_s": 0.0}
     return ProvenServer("fake:1", None, None, fake_transport, golden, timings)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """Debian's Chromium, driven by Playwright."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+class Seen:
+    """A page that is open, what it asked for, and what its console said."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.asked: list[str] = []
+        self.said: list[str] = []
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.on("console", lambda message: self.said.append(message.text))
+        page.on("pageerror", lambda error: self.said.append(str(error)))

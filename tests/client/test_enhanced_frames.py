@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
@@ -23,10 +21,6 @@ from ichclient.infer import result_from_study, study_from_path
 from ichclient.series import Series, chosen_series, series_from_scan
 
 Make = Callable[..., Any]
-_TYPE_2 = (
-    "AccessionNumber", "PatientName", "StudyID", "StudyDate", "StudyTime", "PatientBirthDate",
-    "PatientSex", "ReferringPhysicianName",
-)  # fmt: skip
 ENHANCED = "1.2.840.10008.5.1.4.1.1.2.1"
 
 
@@ -43,29 +37,6 @@ def item(**values: Any) -> Dataset:
     for keyword, value in values.items():
         setattr(dataset, keyword, value)
     return dataset
-
-
-def legacy_converted(folder: Path, target: Path, syntax: str = ExplicitVRLittleEndian) -> Path:
-    """The files of a folder as one Legacy Converted Enhanced CT image, made by highdicom."""
-    legacy = pytest.importorskip("highdicom.legacy", reason="highdicom is not installed")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        frames = [pydicom.dcmread(path) for path in sorted(folder.iterdir())]
-        for frame in frames:
-            for keyword in _TYPE_2:
-                if keyword not in frame:
-                    setattr(frame, keyword, "")
-        image = legacy.LegacyConvertedEnhancedCTImage(
-            frames,
-            series_instance_uid=pydicom.uid.generate_uid(),
-            series_number=9,
-            sop_instance_uid=pydicom.uid.generate_uid(),
-            instance_number=1,
-        )
-        if syntax != ExplicitVRLittleEndian:
-            image.compress(syntax)
-        image.save_as(target)
-    return target
 
 
 def enhanced(path: Path, make_slice: Make, made_hu: NDArray[np.int16], **tags: Any) -> Any:
@@ -106,10 +77,13 @@ def enhanced(path: Path, make_slice: Make, made_hu: NDArray[np.int16], **tags: A
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless])
 def test_a_real_series_in_one_file_is_the_same_series(
-    tmp_path: Path, head_ct_ge: Path, syntax: str
+    tmp_path: Path,
+    head_ct_ge: Path,
+    syntax: str,
+    make_legacy_converted: Make,
 ) -> None:
     single = series_of(head_ct_ge)
-    multi = series_of(legacy_converted(head_ct_ge, tmp_path / "one.dcm", syntax))
+    multi = series_of(make_legacy_converted(head_ct_ge, tmp_path / "one.dcm", syntax))
     assert multi.positions_mm == single.positions_mm
     assert multi.gantry_tilt_degrees == single.gantry_tilt_degrees
     assert multi.pixel_spacing_mm == single.pixel_spacing_mm
@@ -121,10 +95,13 @@ def test_a_real_series_in_one_file_is_the_same_series(
 
 
 def test_made_slices_in_one_file_are_the_same_series(
-    tmp_path: Path, make_series: Make, made_hu: NDArray[np.int16]
+    tmp_path: Path,
+    make_series: Make,
+    made_hu: NDArray[np.int16],
+    make_legacy_converted: Make,
 ) -> None:
     single = series_of(make_series(tmp_path / "single"))
-    multi = series_of(legacy_converted(tmp_path / "single", tmp_path / "one.dcm"))
+    multi = series_of(make_legacy_converted(tmp_path / "single", tmp_path / "one.dcm"))
     assert multi.positions_mm == single.positions_mm
     assert (hu_of(multi) == made_hu).all()
 

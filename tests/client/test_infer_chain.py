@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ichclient import infer
+from ichclient import infer, result_files
 from ichclient.combination import combination_from_repository
 from ichclient.connect import ProvenServer, ServerOptions
 from ichclient.errors import (
@@ -146,7 +146,7 @@ def test_a_page_that_cannot_be_drawn_leaves_nothing_written(
     def full(_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(infer, "csv_from_result", full)
+    monkeypatch.setattr(result_files, "csv_from_result", full)
     with pytest.raises(MemoryError):
         infer.result_from_path(study, ServerOptions(), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -51,6 +51,31 @@ def test_a_difference_within_the_tolerance_passes(proven: ProvenServer) -> None:
     refuse_untrue_server(proven.transport, golden)
 
 
+@pytest.mark.parametrize("int8", [False, True])
+def test_engines_in_8_bits_have_a_tolerance_of_their_own(
+    proven: ProvenServer, int8: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = replace(proven.transport.metadata(), int8=int8)
+    monkeypatch.setattr(proven.transport, "metadata", lambda: facts)
+    golden = replace(proven.golden, tolerance_score_int8=0.1, tolerance_lesion_mm2_int8=120.0)
+    near = replace(
+        golden, score=golden.score + np.float32(0.09), lesion_mm2=golden.lesion_mm2 + np.float32(99)
+    )
+    far = replace(golden, score=golden.score + np.float32(0.11))
+    if int8:
+        refuse_untrue_server(proven.transport, near)
+    for other in (far,) if int8 else (near, far):
+        with pytest.raises(ServerRefused, match="alters values"):
+            refuse_untrue_server(proven.transport, other)
+
+
+def test_a_bundle_of_before_has_one_tolerance(tmp_path: Path, golden: Any) -> None:
+    before = golden_from_file(stored(tmp_path / "golden.npz"))
+    assert before.tolerances(int8=True) == before.tolerances(int8=False)
+    assert golden.tolerances(int8=True) > golden.tolerances(int8=False)
+    assert np.ptp(golden.score) > 5 * golden.tolerances(int8=True)[0]
+
+
 def test_a_server_with_another_spec_asks_for_its_golden_file(proven: ProvenServer) -> None:
     golden = replace(proven.golden, spec_key="spec:other")
     with pytest.raises(ServerRefused, match=re.escape("--golden")):

@@ -9,20 +9,27 @@ import subprocess
 import time
 import urllib.parse
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from tritonclient.grpc import InferInput
 
+from ichclient.access import ServerAccess
 from ichclient.golden import Golden
+from ichclient.transport import TritonTransport
+from ichcore import SliceScores
 from ichexport.production import ROUTINE
 
 pytestmark = pytest.mark.triton
 
 OF_A_GPU = {"nv_gpu_utilization", "nv_gpu_memory_used_bytes", "nv_gpu_memory_total_bytes"}
 """From Triton's documentation; an embedded server has no GPU to tell of."""
+
+OURS_OR_TRITONS = r"\b(?:nv|ich_study|ich_reference)_\w+"
 
 
 @pytest.fixture
@@ -49,14 +56,38 @@ def judged(hardened: Any, certificates: Any, client_of: Any, golden: Golden) -> 
     return hardened
 
 
+@pytest.fixture(scope="module")
+def judge_studies(hardened: Any, certificates: Any, golden: Golden) -> Iterator[Any]:
+    """Has the server judge studies whose slices all have one score."""
+    tls = certificates.client
+    access = ServerAccess(True, tls / "ca.crt", tls / "tls.crt", tls / "tls.key", "ich-triton")
+    with TritonTransport(hardened.url, access=access) as transport:
+        provenance = transport.infer(golden.hu[:1]).provenance[0]
+        members = len(transport.metadata().member_names)
+
+        def judge(score: float, studies: int) -> None:
+            slices = SliceScores(
+                score=np.full(30, score, dtype=np.float32),
+                member_scores=np.full((30, members), score, dtype=np.float32),
+                lesion_mm2=np.zeros(30, dtype=np.float32),
+                brain_mm2=np.full(30, 9000, dtype=np.float32),
+                position_mm=np.arange(30, dtype=np.float32) * np.float32(5),
+                provenance=(provenance,) * 30,
+            )
+            for _ in range(studies):
+                transport.study(slices)
+
+        yield judge
+
+
 def test_every_metric_that_is_asked_for_exists(
     judged: Any, rules: list[dict[str, Any]], dashboard_expressions: list[str]
 ) -> None:
     with urllib.request.urlopen(judged.metrics_url, timeout=10) as answer:
-        exposed = set(re.findall(r"^(nv_\w+)", answer.read().decode(), flags=re.MULTILINE))
+        exposed = set(re.findall(OURS_OR_TRITONS, answer.read().decode()))
     asked = " ".join([*(rule["expr"] for rule in rules), *dashboard_expressions])
-    wanted = set(re.findall(r"nv_\w+", asked))
-    assert len(wanted) > 10
+    wanted = set(re.findall(OURS_OR_TRITONS, asked))
+    assert len(wanted) > 15
     assert wanted - exposed == OF_A_GPU
 
 
@@ -65,7 +96,7 @@ def test_the_dashboard_asks_for_what_is_recorded(
 ) -> None:
     recorded = {rule["record"] for rule in rules if "record" in rule}
     wanted = set(re.findall(r"\bich[:_]\w+[:\w]*", " ".join(dashboard_expressions)))
-    models = {"ich_ensemble", "ich_fused"}
+    models = {"ich_ensemble", "ich_fused", "ich_study"}
     assert wanted - models <= recorded
 
 
@@ -91,7 +122,11 @@ def test_the_autoscaler_asks_for_a_recorded_metric(
 
 
 def test_a_real_prometheus_scrapes_it_and_records(
-    judged: Any, checkout: Path, tmp_path: Path, free_port: Any
+    judged: Any,
+    judge_studies: Callable[[float, int], None],
+    checkout: Path,
+    tmp_path: Path,
+    free_port: Any,
 ) -> None:
     program = shutil.which("prometheus")
     if program is None:
@@ -117,6 +152,17 @@ def test_a_real_prometheus_scrapes_it_and_records(
         wait = result_of("ich_queue_seconds_per_request", address, process)
         assert 0 <= wait < 60
         assert result_of('nv_inference_count{model="ich_ensemble"}', address, process) >= 8
+        # The studies are counted from 0 on, so that even the first of them is a rise.
+        assert result_of("ich_study_score_count", address, process) == 0
+        judge_studies(0.02, 3)
+        judge_studies(0.98, 1)
+        rose = "changes(ich_study_score_count[1m]) > 0 and ich_study_score_count == 4"
+        assert result_of(rose, address, process) > 0
+        recorded = "abs(ich:score_share:7d{le='0.5'} - 0.75) < 0.01"
+        assert result_of(recorded, address, process) < 0.01
+        assert result_of("ich:positive_share:7d{operating_point='balanced'}", address, process) > 0
+        assert 0 < result_of("ich:score_drift:7d", address, process) < 1
+        assert result_of("ich:score_drift_by_chance:7d", address, process) > 0.5
     finally:
         process.terminate()
         process.wait(timeout=20)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,11 @@ import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient, InferInput
 
+from ichclient.connect import ServerOptions
 from ichclient.flags import ServerSettings
+from ichclient.infer import result_from_path
+from ichclient.tracing import trace_headers, traced_study
+from ichcore.flight import answers_in_order
 
 pytestmark = pytest.mark.triton
 
@@ -67,3 +74,49 @@ def test_a_request_with_a_context_is_traced_and_one_without_is_not(
     assert b"ich-triton" in told
     assert b"with-one" in told
     assert b"without-a-context" not in told
+
+
+def test_the_calls_of_a_study_are_one_trace_on_the_server(
+    collector: tuple[str, list[bytes], threading.Event],
+    bundle: Path,
+    checkout: Path,
+    tmp_path: Path,
+    start_server: Callable[..., Any],
+) -> None:
+    otlp_url, bodies, _ = collector
+    models = ("ich_ensemble", "ich_study")
+    settings = ServerSettings(str(bundle), "cpu", models=models, otlp_url=otlp_url)
+    with start_server(settings, tmp_path) as server:
+        options = ServerOptions(url=server.url)
+        result = result_from_path(checkout / "examples" / "phantom-sdh", options)
+        assert result.trace_id is not None
+        deadline = time.monotonic() + 60
+        wanted = (b"ich_ensemble", b"ich_combine", b"ich_study")
+        while not all(name in b"".join(bodies) for name in wanted):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    told = b"".join(bodies)
+    # Golden slices prove the server before the study, and belong to no trace.
+    assert traces_in(told) == {result.trace_id}
+    assert result.study.StudyInstanceUID.encode() not in told
+    assert b"PHANTOM" not in told
+
+
+def traces_in(told: bytes) -> set[str]:
+    """Every trace number in spans of OTLP, which the server sends as JSON."""
+    return set(re.findall(r'"traceId":\s*"([0-9a-f]{32})"', told.decode()))
+
+
+def test_each_call_is_a_span_of_its_own_and_each_study_a_trace() -> None:
+    assert trace_headers() == {}
+    with traced_study() as first:
+        one, two = (trace_headers()["traceparent"] for _ in range(2))
+        assert one != two
+        assert all(re.fullmatch(rf"00-{first}-[0-9a-f]{{16}}-01", text) for text in (one, two))
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(trace_headers).result() == {}
+        asked = answers_in_order([1, 2, 3], lambda _: trace_headers()["traceparent"], wait=True)
+        assert all(first in header for _, header in asked)
+    with traced_study() as second:
+        assert second != first
+    assert trace_headers() == {}

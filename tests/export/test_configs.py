@@ -39,7 +39,15 @@ def test_every_model_has_its_configs(configs: dict[str, Any]) -> None:
     each = {f"{model}/{target.path}" for model in (*MEMBERS, *beside) for target in TARGETS}
     everywhere = ("ich_ensemble", "ich_fused", "ich_study", *SERIES)
     whole = {f"{model}/config.pbtxt" for model in everywhere}
-    assert configs.keys() == each | whole
+    int8 = [target.path for target in TARGETS if target.int8]
+    assert len(int8) == 2
+    telling = {f"{model}/{path}" for model in ("ich_ensemble", "ich_fused") for path in int8}
+    assert configs.keys() == each | whole | telling
+    for path in telling:
+        plain = type(configs[path])()
+        plain.CopyFrom(configs[path])
+        assert plain.parameters.pop("precision").string_value == "int8"
+        assert plain == configs[f"{path.split('/')[0]}/config.pbtxt"]
     assert all(config.name == path.split("/")[0] for path, config in configs.items())
 
 

@@ -76,6 +76,9 @@ def load_model(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
     loaded: list[Any] = []
 
     def load(name: str, repository: Path = bundle, adapter: str = "model.py") -> Loaded:
+        # Triton gives every model a process of its own, with its folder on the path.
+        monkeypatch.syspath_prepend(repository / name / "1")
+        monkeypatch.delitem(sys.modules, "study_counts", raising=False)
         model = module_from(repository / name / "1" / adapter, name).TritonPythonModel()
         model.initialize(
             {

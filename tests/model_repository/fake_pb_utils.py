@@ -108,7 +108,43 @@ class Logger:
     """The server's log, kept for a test to read."""
 
     errors: ClassVar[list[str]] = []
+    warnings: ClassVar[list[str]] = []
+
+    @classmethod
+    def log_warn(cls, message: str) -> None:
+        cls.warnings.append(message)
 
     @classmethod
     def log_error(cls, message: str) -> None:
         cls.errors.append(message)
+
+
+class Metric:
+    """One value of a family."""
+
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        self.labels, self.value = dict(labels), 0.0
+
+    def increment(self, by: float) -> None:
+        self.value += by
+
+    def set(self, value: float) -> None:
+        self.value = value
+
+
+class MetricFamily:
+    """Metrics of one name; `broken` makes the server one without metrics."""
+
+    COUNTER, GAUGE = "counter", "gauge"
+    every: ClassVar[list[MetricFamily]] = []
+    broken: ClassVar[bool] = False
+
+    def __init__(self, name: str, description: str, kind: str) -> None:
+        if self.broken:
+            raise TritonModelException("metrics are disabled")
+        self.name, self.kind, self.metrics = name, kind, list[Metric]()
+        self.every.append(self)
+
+    def Metric(self, labels: Mapping[str, str]) -> Metric:  # noqa: N802 - Triton's name
+        self.metrics.append(Metric(labels))
+        return self.metrics[-1]

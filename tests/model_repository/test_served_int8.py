@@ -14,7 +14,9 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from ichclient.errors import EmbeddedServerError
+from ichclient.golden import refuse_untrue_server
 from ichclient.process import running_server
+from ichclient.transport import TritonTransport
 from ichcore import EnsembleSpec
 from ichexport.cli import main
 from ichexport.gate import LIMITS
@@ -61,6 +63,7 @@ def test_the_real_server_serves_what_was_built(
     quantised: Path,
     ask: Callable[..., dict[str, NDArray[np.generic]]],
     golden: Golden,
+    served: Any,
     tmp_path: Path,
 ) -> None:
     log_path = tmp_path / "triton.log"
@@ -71,7 +74,12 @@ def test_the_real_server_serves_what_was_built(
             model: ask(model, {"HU": golden.hu}, server=server)
             for model in ("ich_ensemble", "ich_fused")
         }
+        with TritonTransport(server.url) as transport:
+            assert transport.metadata().int8
+            refuse_untrue_server(transport, golden)
     plain = ask("ich_ensemble", {"HU": golden.hu})
+    with TritonTransport(served.url) as transport:
+        assert not transport.metadata().int8
     for found in answers.values():
         differences = np.abs(found["SCORE"].ravel() - golden.score)
         assert 1e-4 < differences.max() <= LIMITS["quantised"].score

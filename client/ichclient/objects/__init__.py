@@ -2,6 +2,7 @@
 
     codes.py        the coded vocabulary, every code with its source
     sources.py      headers of the judged series -> what an object must say of its source images
+    references.py   slices -> the images they are, or the frames of enhanced ones
     judgement.py    all that the objects are made from, and their deterministic UIDs
     earlier.py      the report that a folder holds already: the next one's predecessor
     report.py       findings, certainty and operating points, as groups of a document

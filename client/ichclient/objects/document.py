@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ichclient.objects import codes
 from ichclient.objects.finish import UTF8, bytes_of, equipment
 from ichclient.objects.judgement import PRODUCT, Predecessor, Provenance
+from ichclient.objects.references import frames_of, instances
 from ichclient.objects.sources import SourceStudy
 from ichclient.result import DISCLAIMER
 
@@ -47,8 +48,8 @@ def document_of_groups(
     from highdicom.sr import Comprehensive3DSR
 
     document = Comprehensive3DSR(
-        evidence=list(source.images),
-        content=_content(source.images, maker.device_uid, groups),
+        evidence=instances(source),
+        content=_content(source, maker.device_uid, groups),
         series_instance_uid=stamp.uid("report", "series"),
         series_number=SERIES_NUMBER,
         series_description=SERIES_DESCRIPTION,
@@ -67,7 +68,7 @@ def document_of_groups(
     return bytes_of(document, source, stamp)
 
 
-def _content(images: Sequence[Dataset], uid: str, groups: Sequence[Any]) -> Any:
+def _content(source: SourceStudy, uid: str, groups: Sequence[Any]) -> Any:
     from highdicom import sr
 
     device = sr.DeviceObserverIdentifyingAttributes(
@@ -82,11 +83,11 @@ def _content(images: Sequence[Dataset], uid: str, groups: Sequence[Any]) -> Any:
     # Before the measurements, as TID 1500 orders them. highdicom's own library copies some
     # fifteen attributes of each image and needs SliceThickness, which a file may lack.
     items = content[0].ContentSequence
-    items.insert(len(items) - 1, _library(images))
+    items.insert(len(items) - 1, _library(source))
     return content[0]
 
 
-def _library(images: Sequence[Dataset]) -> Any:
+def _library(source: SourceStudy) -> Any:
     """TID 1600: the images that were analysed, so that every one of them is evidence."""
     from highdicom import sr
 
@@ -99,9 +100,10 @@ def _library(images: Sequence[Dataset]) -> Any:
                 name=codes.SOURCE.concept,
                 referenced_sop_class_uid=image.SOPClassUID,
                 referenced_sop_instance_uid=image.SOPInstanceUID,
+                referenced_frame_numbers=frames_of(source, image, range(len(source.images))),
                 relationship_type="CONTAINS",
             )
-            for image in images
+            for image in instances(source)
         ]
     )
     library = sr.ContainerContentItem(

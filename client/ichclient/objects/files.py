@@ -8,9 +8,10 @@ another result of the study, the new report is a new instance that names it as i
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ichclient.objects.earlier import earlier_report
 from ichclient.objects.extra import require_highdicom
@@ -33,6 +34,9 @@ PROBABILITY_FILE = f"{FOLDER}/probability.dcm"
 MASK_FILE = f"{FOLDER}/mask.dcm"
 KEY_OBJECTS_FILE = f"{FOLDER}/key_objects.dcm"
 _KEY_IMAGE_FILE = f"{FOLDER}/key_image_{{}}.dcm"
+
+Written: TypeAlias = Callable[[tuple[Path, ...]], None]
+"""Hears which files are all the objects of a result, once they are on disk."""
 
 
 def object_files(
@@ -69,6 +73,11 @@ def stamp_of(digest: str, out: Path, study_uid: str, began: datetime) -> Provena
     if same.uid("report") == earlier.itself.SOPInstanceUID:
         return same
     return Provenance(digest, began, earlier.itself)
+
+
+def written_objects(out: Path, files: Mapping[str, bytes | None]) -> tuple[Path, ...]:
+    """Where the objects of one result lie, once `files` are written below `out`."""
+    return tuple(out / name for name, content in files.items() if content is not None)
 
 
 def earlier_objects(out: Path) -> dict[str, bytes | None]:

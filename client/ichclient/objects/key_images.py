@@ -6,18 +6,14 @@ name, number or date is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from ichclient.geometry import canonical_orientation
 from ichclient.hounsfield import hu_of_slice
 from ichclient.objects.finish import MANUFACTURER, UTF8, bytes_of, copy_lossy, equipment
 from ichclient.objects.judgement import Judgement
+from ichclient.objects.references import reference
 from ichclient.picture import outlined_from_slice
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 SERIES_NUMBER = 9903
 SERIES_DESCRIPTION = "ICH key images - RESEARCH DEMONSTRATION"
@@ -65,18 +61,9 @@ def _key_image(judgement: Judgement, number: int, index: int) -> bytes:
         **equipment(version),
     )
     captured.Laterality = ""  # asked for wherever BodyPartExamined is not told; a head has none
-    captured.SourceImageSequence = [_reference(source.images[index])]
+    captured.SourceImageSequence = [reference(source, index)]
     captured.SecondaryCaptureDeviceManufacturer = MANUFACTURER
     # DICOM asks whether the text in the pixels tells who the patient is: it does not.
     captured.BurnedInAnnotation = "NO"
     copy_lossy(captured, source)
     return bytes_of(captured, source, stamp)
-
-
-def _reference(image: Dataset) -> Dataset:
-    from pydicom import Dataset
-
-    item = Dataset()
-    item.ReferencedSOPClassUID = image.SOPClassUID
-    item.ReferencedSOPInstanceUID = image.SOPInstanceUID
-    return item

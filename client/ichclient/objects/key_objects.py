@@ -7,6 +7,7 @@ from typing import Any
 from ichclient.objects import codes
 from ichclient.objects.finish import UTF8, bytes_of, equipment
 from ichclient.objects.judgement import PRODUCT, Judgement, device_uid
+from ichclient.objects.references import frames_of, instances
 from ichclient.result import DISCLAIMER
 
 SERIES_NUMBER = 9904
@@ -18,7 +19,8 @@ def key_objects_from_judgement(judgement: Judgement, key_images: list[Any]) -> b
     from highdicom import ko, sr
 
     stamp, source = judgement.provenance, judgement.source
-    top = [source.images[index] for index in judgement.result.top_slices]
+    indices = judgement.result.top_slices
+    top = instances(source, indices)
     device = sr.DeviceObserverIdentifyingAttributes(
         uid=device_uid(judgement.result),
         name=PRODUCT,
@@ -31,6 +33,9 @@ def key_objects_from_judgement(judgement: Judgement, key_images: list[Any]) -> b
         observer_device_context=sr.ObserverContext(codes.DEVICE.concept, device),
         description=f"The slices with the highest scores. {DISCLAIMER}",
     )
+    for image in top:
+        if (frames := frames_of(source, image, indices)) is not None:
+            _named(selection, image).ReferencedFrameNumber = frames
     _, version = judgement.name_and_version
     document = ko.KeyObjectSelectionDocument(
         evidence=[*top, *key_images],
@@ -44,3 +49,13 @@ def key_objects_from_judgement(judgement: Judgement, key_images: list[Any]) -> b
         **equipment(version),
     )
     return bytes_of(document, source, stamp)
+
+
+def _named(selection: Any, image: Any) -> Any:
+    """The reference to an image in a selection; highdicom names whole images alone."""
+    references = (item.get("ReferencedSOPSequence") for item in selection[0].ContentSequence)
+    return next(
+        found[0]
+        for found in references
+        if found and found[0].ReferencedSOPInstanceUID == image.SOPInstanceUID
+    )

@@ -23,7 +23,13 @@ from ichclient.errors import ObjectsError, RefusedInput
 from ichclient.headers import Scan, SliceHeader
 from ichclient.objects import codes
 from ichclient.objects.document import Maker, document_of_groups
-from ichclient.objects.files import REPORT_FILE, earlier_objects, stamp_of
+from ichclient.objects.files import (
+    REPORT_FILE,
+    Written,
+    earlier_objects,
+    stamp_of,
+    written_objects,
+)
 from ichclient.objects.judgement import PRODUCT, uid_from
 from ichclient.objects.sources import SourceStudy, source_study
 from ichclient.output import write_files
@@ -36,11 +42,16 @@ _DESCRIPTION_LETTERS = 64  # VR LO
 
 @contextmanager
 def refusals_reported(
-    path: Path, out: Path | None, series_uid: str | None, book: RuleBook
+    path: Path,
+    out: Path | None,
+    series_uid: str | None,
+    book: RuleBook,
+    written: Written = lambda _: None,
 ) -> Iterator[None]:
     """Where the study at `path` is refused within the block, write that into the folder `out`.
 
-    The refusal goes on to the caller. Without a folder nothing is done.
+    `written` hears of the report; the refusal goes on to the caller. Without a folder nothing is
+    done.
     """
     began = datetime.now()
     try:
@@ -48,7 +59,10 @@ def refusals_reported(
     except RefusedInput as refusal:
         if out is not None:
             scan = headers_from_path(path, book)
-            write_files(out, refusal_files(scan, refusal, out, began, series_uid))
+            files = refusal_files(scan, refusal, out, began, series_uid)
+            write_files(out, files)
+            if files:
+                written(written_objects(out, files))
         raise
 
 

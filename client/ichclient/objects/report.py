@@ -16,6 +16,7 @@ from ichclient.objects import codes
 from ichclient.objects.document import Maker, document_of_groups
 from ichclient.objects.judgement import Judgement, device_uid
 from ichclient.objects.place import Place, highest_place
+from ichclient.objects.references import frames_of
 from ichclient.result import DISCLAIMER
 from ichcore import Decision
 
@@ -106,9 +107,12 @@ def _region(judgement: Judgement, place: Place) -> Any:
     """A point in the middle of a pixel, in image coordinates (column, row)."""
     from highdicom import sr
 
-    image = judgement.source.images[place.index]
+    source = judgement.source
+    image = source.images[place.index]
     return sr.ImageRegion(
         graphic_type="POINT",
         graphic_data=np.array([[place.column + 0.5, place.row + 0.5]]),
-        source_image=sr.SourceImageForRegion(image.SOPClassUID, image.SOPInstanceUID),
+        source_image=sr.SourceImageForRegion(
+            image.SOPClassUID, image.SOPInstanceUID, frames_of(source, image, [place.index])
+        ),
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ichclient.objects import codes
 from ichclient.objects.finish import UTF8, bytes_of, copy_lossy, equipment
 from ichclient.objects.judgement import PRODUCT, Judgement, device_uid
+from ichclient.objects.references import name_frames, single_images
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -44,9 +45,13 @@ def probability_from_judgement(judgement: Judgement) -> bytes | None:
         max_fractional_value=MOST,
         instance_number=1,
     )
-    by_uid = {judgement.source.images[index].SOPInstanceUID: index for index in planes}
+    source = judgement.source
+    by_name = {
+        (source.images[index].SOPInstanceUID, source.frame_numbers[index]): index
+        for index in planes
+    }
     segmentation.PixelData = b"".join(
-        planes[by_uid[_source_uid(frame)]].tobytes()
+        planes[by_name[_source_of(frame)]].tobytes()
         for frame in segmentation.PerFrameFunctionalGroupsSequence
     )
     return bytes_of(segmentation, judgement.source, judgement.provenance)
@@ -99,7 +104,7 @@ def _segmentation(judgement: Judgement, what: str, planes: Planes, **facts: Any)
         anatomic_regions=[codes.BRAIN.concept],
     )
     segmentation: Dataset = Segmentation(
-        source_images=[source.images[index] for index in planes],
+        source_images=single_images(source, planes),
         pixel_array=np.stack(list(planes.values())),
         segment_descriptions=[segment],
         series_instance_uid=stamp.uid("segmentation", "series"),
@@ -113,11 +118,12 @@ def _segmentation(judgement: Judgement, what: str, planes: Planes, **facts: Any)
         **equipment(version, device_serial_number=device_uid(judgement.result)),
         **facts,
     )
+    name_frames(segmentation, source)
     copy_lossy(segmentation, source)
     return segmentation
 
 
-def _source_uid(frame: Dataset) -> str:
-    """The image that a frame was made of."""
-    derivation = frame.DerivationImageSequence[0]
-    return str(derivation.SourceImageSequence[0].ReferencedSOPInstanceUID)
+def _source_of(frame: Dataset) -> tuple[str, int | None]:
+    """The image that a frame was made of, and which frame of that."""
+    named = frame.DerivationImageSequence[0].SourceImageSequence[0]
+    return str(named.ReferencedSOPInstanceUID), named.get("ReferencedFrameNumber")

@@ -16,7 +16,7 @@ from ichclient.headers import SliceHeader
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
+CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID")
 # Type 2: they have to be there, and are empty where nothing is known.
 _MAY_BE_EMPTY = (
@@ -30,11 +30,13 @@ _TEXT_AS_UTF8 = "ISO_IR 192"
 class SourceStudy:
     """The images that an object refers to, one dataset a slice, and the header of one of them.
 
-    `images` carry geometry and UIDs but no identity, in the order of the slices; `first` is the
+    `images` carry geometry and UIDs but no identity, in the order of the slices; `frame_numbers`
+    say which frame of an enhanced image each is, None for an image of one plane. `first` is the
     whole header of the first image, its text decoded.
     """
 
     images: tuple[Dataset, ...]
+    frame_numbers: tuple[int | None, ...]
     first: Dataset = field(repr=False)
 
 
@@ -48,13 +50,9 @@ def source_study(
     """
     for header in headers:
         _check(header)
-    if len({header.SOPInstanceUID for header in headers}) != len(headers):
-        raise ObjectsError(
-            "The slices are frames of enhanced images, and objects can refer to single images "
-            "only so far: leave --dicom out. [multi_frame]"
-        )
     images = tuple(_image(header, slice_spacing_mm) for header in headers)
-    return SourceStudy(images, _first(headers[0]))
+    numbers = tuple(header.frame_number for header in headers)
+    return SourceStudy(images, numbers, _first(headers[0]))
 
 
 def _check(header: SliceHeader) -> None:
@@ -76,9 +74,11 @@ def _image(header: SliceHeader, slice_spacing_mm: float | None) -> Dataset:
     for name in _UIDS:
         setattr(image, name, getattr(header, name))
     # `inferred_sop_class` is among the warnings of a result whose files name no class.
-    image.SOPClassUID = header.SOPClassUID or _CT_IMAGE_STORAGE
+    image.SOPClassUID = header.SOPClassUID or CT_IMAGE_STORAGE
     image.Modality = "CT"
     image.SpecificCharacterSet = _TEXT_AS_UTF8
+    if header.frame_number is not None:
+        image.NumberOfFrames = header.NumberOfFrames
     image.Rows, image.Columns = header.Rows, header.Columns
     image.ImagePositionPatient = _decimals(header.ImagePositionPatient)
     image.ImageOrientationPatient = _decimals(header.ImageOrientationPatient)
@@ -106,5 +106,5 @@ def _first(header: SliceHeader) -> Dataset:
             f"{header.relative_path}: its header cannot be read again ({type(error).__name__}), "
             "so no object can be written of it."
         ) from None
-    dataset.SOPClassUID = header.SOPClassUID or _CT_IMAGE_STORAGE
+    dataset.SOPClassUID = header.SOPClassUID or CT_IMAGE_STORAGE
     return dataset

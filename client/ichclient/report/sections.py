@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ichclient.markup import in_words
 from ichclient.result import Judgement, Result, SliceResult
 from ichcore import Decision
 
 MAX_ROWS = 200
 """Of series and of skipped files; the rest is in result.json."""
 
-_SIGNS = {Decision.POSITIVE: "▲", Decision.NEGATIVE: "▽", Decision.INDETERMINATE: "?"}
+SIGNS = {Decision.POSITIVE: "▲", Decision.NEGATIVE: "▽", Decision.INDETERMINATE: "?"}
 _BAR = 100.0
 _TIMINGS = {
     "read_headers_s": "reading the headers",
@@ -49,8 +50,13 @@ class Bar:
 
 def headline(result: Result) -> str:
     """The decisions in one line; one word where all operating points agree."""
+    return headline_of(result.decisions)
+
+
+def headline_of(decisions: Mapping[str, str]) -> str:
+    """Decisions by operating point in one line."""
     by_word: dict[str, list[str]] = {}
-    for point, word in result.decisions.items():
+    for point, word in decisions.items():
         by_word.setdefault(word, []).append(in_words(point))
     if len(by_word) == 1:
         ((only, points),) = by_word.items()
@@ -74,11 +80,20 @@ def verdicts(result: Result) -> list[Verdict]:
         Verdict(
             in_words(point),
             word,
-            _SIGNS[Decision(word)],
+            SIGNS[Decision(word)],
             f"threshold {thresholds[point]:.3f}" if point in thresholds else "",
         )
         for point, word in result.decisions.items()
-    ]
+    ] + site_verdicts(result)
+
+
+def site_verdicts(result: Result) -> list[Verdict]:
+    """The decision at the site's own operating point, which never replaces one of the bundle."""
+    site = result.site
+    if site is None:
+        return []
+    point = f"{in_words(site.name)}, this site's own"
+    return [Verdict(point, site.decision, SIGNS[site.decision], f"threshold {site.threshold:.3f}")]
 
 
 def threshold_places(result: Result) -> list[float]:
@@ -156,6 +171,7 @@ def hashes(result: Result) -> list[tuple[str, str]]:
         ("Server version", bundle.server_version),
         ("Contract version", str(bundle.contract_version)),
         ("Schema version", str(result.schema_version)),
+        ("Trace", result.trace_id or ""),
         ("StudyInstanceUID", result.study.StudyInstanceUID),
         ("SeriesInstanceUID", result.series.SeriesInstanceUID),
     ]
@@ -187,11 +203,6 @@ def ranges(indices: Sequence[int]) -> str:
 def top_positions(result: Result) -> str:
     """The top slices by number, highest first."""
     return _listed(str(index + 1) for index in result.top_slices)
-
-
-def in_words(name: str) -> str:
-    """A name of a spec as people write it."""
-    return name.replace("_", " ")
 
 
 def mm(value: float) -> str:

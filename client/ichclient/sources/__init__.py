@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ichclient.errors import IchClientError, RefusedInput
+from ichclient.errors import RefusedInput
 from ichclient.sources.address import Address, DicomwebAddress, DimseAddress, address_from_text
-from ichclient.sources.folder import private_folder
+from ichclient.sources.folder import called, private_folder
 from ichclient.sources.kinds import START_BYTES, archive_kind
 from ichclient.sources.limits import Intake, Limits
 from ichclient.sources.options import Progress, SourceOptions
@@ -45,16 +45,9 @@ def opened_source(
     if isinstance(address, Path) and not _needs_a_folder(address):
         yield address
         return
-    with private_folder() as folder:
-        try:
-            _fill(folder, address, options, progress)
-            yield folder
-        except IchClientError as error:
-            name = _name(address)
-            named = str(error).replace(f"{folder}/", f"{name}!/").replace(str(folder), name)
-            if named == str(error):
-                raise
-            raise type(error)(named) from error
+    with private_folder() as folder, called(folder, _name(address), "!/"):
+        _fill(folder, address, options, progress)
+        yield folder
 
 
 def _needs_a_folder(path: Path) -> bool:
@@ -93,7 +86,7 @@ def _name(address: Address) -> str:
     if isinstance(address, DicomwebAddress):
         return address.url
     if isinstance(address, DimseAddress):
-        return f"{address.called_ae_title}@{address.host}:{address.port}"
+        return str(address.node)
     return str(address)
 
 

@@ -3,7 +3,8 @@
     dicomweb:https://HOST/PATH?StudyInstanceUID=UID
     dimse:CALLED_AE_TITLE@HOST:PORT?AccessionNumber=NUMBER
 
-The part behind the question mark is DICOM's own: one keyword or two, as QIDO-RS spells them.
+The part behind the question mark is DICOM's own: one keyword or two, as QIDO-RS spells them. The
+part before it, a service or a node, is read for `delivery/targets.py` too.
 """
 
 from __future__ import annotations
@@ -51,14 +52,26 @@ class DicomwebAddress:
 
 
 @dataclass(frozen=True)
-class DimseAddress:
-    """A DICOM node and what to fetch from it."""
+class NodeAddress:
+    """Where a DICOM node listens, and by which name it is called."""
 
     called_ae_title: str
     host: str
     port: int
-    query: Query
     tls: bool = False
+
+    def __str__(self) -> str:
+        """As people write it; two colons and more belong to the host."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.called_ae_title}@{host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class DimseAddress:
+    """A DICOM node and what to fetch from it."""
+
+    node: NodeAddress
+    query: Query
 
 
 Address: TypeAlias = Path | DicomwebAddress | DimseAddress
@@ -74,9 +87,34 @@ def address_from_text(text: str) -> Address:
     place, _, asked = text[scheme.end() :].partition("?")
     query = _query(asked)
     if scheme[1].lower() == "dicomweb":
-        return DicomwebAddress(_service(place), query)
-    title, host, port = _node(place)
-    return DimseAddress(title, host, port, query, tls=scheme[1].lower() == "dimse-tls")
+        return DicomwebAddress(service_from_text(place, "dicomweb:"), query)
+    return DimseAddress(node_from_text(place, tls=scheme[1].lower() == "dimse-tls"), query)
+
+
+def service_from_text(place: str, scheme: str) -> str:
+    """The URL of a DICOMweb service without a slash at its end; raises ValueError.
+
+    `scheme` is what the user put before it.
+    """
+    parts = urlsplit(place)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+        raise ValueError(f"behind '{scheme}' stands a URL, such as https://host/dicom-web")
+    if parts.username or parts.password:
+        raise ValueError(
+            "a password does not belong into an address; set the environment variables "
+            "ICHCLIENT_DICOMWEB_USER and ICHCLIENT_DICOMWEB_PASSWORD"
+        )
+    return place.rstrip("/")
+
+
+def node_from_text(place: str, *, tls: bool) -> NodeAddress:
+    """A node from CALLED_AE_TITLE@HOST:PORT; raises ValueError."""
+    title, at, socket = place.rpartition("@")
+    host, colon, port = socket.rpartition(":")
+    valid = at and colon and host and is_ae_title(title) and port.isdecimal()
+    if not valid or not 0 < int(port) < 65536:
+        raise ValueError("behind 'dimse:' stands CALLED_AE_TITLE@HOST:PORT, such as PACS@host:104")
+    return NodeAddress(title, host.strip("[]"), int(port), tls)
 
 
 def is_uid(text: str) -> bool:
@@ -101,24 +139,3 @@ def _query(asked: str) -> Query:
     if len(dict(pairs)) != len(pairs):
         raise ValueError("a keyword stands there twice")
     return Query(**{key: value.strip() for key, value in pairs})
-
-
-def _service(place: str) -> str:
-    parts = urlsplit(place)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
-        raise ValueError("behind 'dicomweb:' stands a URL, such as https://host/dicom-web")
-    if parts.username or parts.password:
-        raise ValueError(
-            "a password does not belong into an address; set the environment variables "
-            "ICHCLIENT_DICOMWEB_USER and ICHCLIENT_DICOMWEB_PASSWORD"
-        )
-    return place.rstrip("/")
-
-
-def _node(place: str) -> tuple[str, str, int]:
-    title, at, socket = place.rpartition("@")
-    host, colon, port = socket.rpartition(":")
-    valid = at and colon and host and is_ae_title(title) and port.isdecimal()
-    if not valid or not 0 < int(port) < 65536:
-        raise ValueError("behind 'dimse:' stands CALLED_AE_TITLE@HOST:PORT, such as PACS@host:104")
-    return title, host.strip("[]"), int(port)

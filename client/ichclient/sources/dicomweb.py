@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from ichclient.errors import NothingFound, RefusedInput, SourceError
 from ichclient.retry import NoAnswer
 from ichclient.sources.address import DicomwebAddress, Query, is_uid
+from ichclient.sources.dicom_json import number_of, value_of
 from ichclient.sources.http import HttpService, http_service
-from ichclient.sources.limits import MIB, Intake
+from ichclient.sources.limits import Intake
 from ichclient.sources.multipart import boundary_from_content_type, parts_from_multipart
 from ichclient.sources.options import Progress, SourceOptions
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 _STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
 _ACCESSION, _SERIES_INSTANCES = "00080050", "00201209"
 _PAGE = 1000
-_LONGEST_LIST_BYTES = 64 * MIB
 _DICOM = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 # The preamble, the mark and the first elements of the file meta information lie in these.
 _HEAD_BYTES = 1024
@@ -82,7 +82,7 @@ class _Service:
             return query.StudyInstanceUID
         if not query.AccessionNumber:
             found = self._listed("/series", {"SeriesInstanceUID": query.SeriesInstanceUID})
-            found = [one for one in found if _value(one, _SERIES) == query.SeriesInstanceUID]
+            found = [one for one in found if value_of(one, _SERIES) == query.SeriesInstanceUID]
         else:
             asked = {"AccessionNumber": query.AccessionNumber}
             if query.StudyInstanceUID:
@@ -91,8 +91,8 @@ class _Service:
             found = [
                 one
                 for one in self._listed("/studies", asked)
-                if _value(one, _ACCESSION) == query.AccessionNumber
-                and query.StudyInstanceUID in ("", _value(one, _STUDY))
+                if value_of(one, _ACCESSION) == query.AccessionNumber
+                and query.StudyInstanceUID in ("", value_of(one, _STUDY))
             ]
         studies = sorted({self._uid(one, _STUDY) for one in found})
         if not studies:
@@ -110,7 +110,7 @@ class _Service:
         The number is 0 where the service does not say it.
         """
         listed = self._listed(f"/studies/{study}/series", {})
-        found = {self._uid(one, _SERIES): _number(one, _SERIES_INSTANCES) for one in listed}
+        found = {self._uid(one, _SERIES): number_of(one, _SERIES_INSTANCES) for one in listed}
         if self._only_series:
             found = {uid: count for uid, count in found.items() if uid == self._only_series}
         if not found:
@@ -161,7 +161,7 @@ class _Service:
         while True:
             page = {**asked, "limit": str(_PAGE), "offset": str(len(found))}
             new = []
-            for one in self._http.again(functools.partial(self._page, path, page)):
+            for one in self._http.again(functools.partial(self._http.listed, path, page)):
                 key = json.dumps(one, sort_keys=True)
                 if key not in seen:
                     seen.add(key)
@@ -169,23 +169,6 @@ class _Service:
             if not new:
                 return found
             found += new
-
-    def _page(self, path: str, asked: dict[str, str]) -> list[dict[str, Any]]:
-        with self._http.answer(path, asked, "application/dicom+json") as response:
-            if response.status_code == 204:
-                return []
-            text = bytearray()
-            for chunk in self._http.body(response):
-                text += chunk
-                if len(text) > _LONGEST_LIST_BYTES:
-                    raise self._http.garbage("a list without an end")
-        try:
-            page = json.loads(text) if text else []
-        except (ValueError, RecursionError) as error:
-            raise self._http.garbage("a list that is no JSON") from error
-        if not isinstance(page, list) or not all(isinstance(one, dict) for one in page):
-            raise self._http.garbage("a list that is none")
-        return page
 
     def _parts(self, response: httpx.Response) -> Iterator[Iterator[bytes]]:
         content_type = response.headers.get("content-type", "")
@@ -223,19 +206,7 @@ class _Service:
         )
 
     def _uid(self, one: dict[str, Any], tag: str) -> str:
-        uid = _value(one, tag)
+        uid = value_of(one, tag)
         if not is_uid(uid):
             raise self._http.garbage("a list that lacks UIDs")
         return uid
-
-
-def _value(one: dict[str, Any], tag: str) -> str:
-    """The first value of an element in DICOM's JSON, as text; empty where there is none."""
-    element = one.get(tag)
-    values = element.get("Value") if isinstance(element, dict) else None
-    return str(values[0]).strip() if isinstance(values, list) and values else ""
-
-
-def _number(one: dict[str, Any], tag: str) -> int:
-    text = _value(one, tag)
-    return int(text) if text.isdecimal() else 0

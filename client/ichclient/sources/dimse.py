@@ -6,17 +6,16 @@ what did not come is known: a part of a study is an error, for it looks like a w
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ichclient.errors import NothingFound, RefusedInput, SourceError, SourceUnreachable
 from ichclient.sources.address import DimseAddress, Query, is_uid
+from ichclient.sources.find import answers_from_node, identifier, rows_found, status_refused
 from ichclient.sources.limits import Intake
-from ichclient.sources.node import DimseNode, not_offered
+from ichclient.sources.node import DimseNode
 from ichclient.sources.options import Progress, SourceOptions
 from ichclient.sources.storage import (
     FIND,
@@ -28,12 +27,9 @@ from ichclient.sources.storage import (
     storage_contexts,
 )
 
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
 _CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 _MOST_CONTEXTS = 128
-_PENDING, _SUCCESS = (0xFF00, 0xFF01), 0x0000
+_SUCCESS = 0x0000
 _OUT_OF_RESOURCES, _NOT_ASKED_FOR = 0xA700, 0x0124
 _UNKNOWN_DESTINATION = 0xA801
 
@@ -48,7 +44,7 @@ def fetch_by_dimse(
     answer, and PortInUse where the port to move to is taken.
     """
     progress("fetching", 0, 0)
-    archive = _Archive(DimseNode(address, options, intake.name), options)
+    archive = _Archive(DimseNode(address.node, options, intake.name), options)
     study, wanted = archive.listed(address.query, intake.limits.max_files)
     total = sum(map(len, wanted.values()))
     if not total:
@@ -106,7 +102,7 @@ class _Archive:
     def listed(self, query: Query, most: int) -> tuple[str, Wanted]:
         """The StudyInstanceUID, and every instance that is to come."""
         with self._node.association([(FIND, PLAIN)]) as association:
-            found = partial(self._found, association, most)
+            found = partial(rows_found, association, self._name, self._options.timeout_s, most)
             study = self._study(found, query)
             series = {
                 self._uid(one, "SeriesInstanceUID"): one["NumberOfSeriesRelatedInstances"]
@@ -184,9 +180,9 @@ class _Archive:
         self, send: Callable[..., Any], model: str, study: str, series: str, receiver: _Receiver
     ) -> None:
         """Have one series sent, to its end or to an error that says why not."""
-        keys = _identifier("SERIES", StudyInstanceUID=study, SeriesInstanceUID=series)
+        keys = identifier("SERIES", StudyInstanceUID=study, SeriesInstanceUID=series)
         failed, status = 0, None
-        for answer, _ in self._offered(send, keys, model):
+        for answer, _ in answers_from_node(self._name, send, keys, model):
             status = answer.get("Status")
             failed = max(failed, answer.get("NumberOfFailedSuboperations") or 0)
             if receiver.error is not None:
@@ -206,64 +202,16 @@ class _Archive:
         if failed:
             raise _partial_study(self._name, len(receiver.wanted[series]), failed)
         if status != _SUCCESS:
-            raise self._refused(status)
-
-    def _found(self, association: Any, most: int, level: str, **keys: str) -> list[dict[str, str]]:
-        """What C-FIND lists at a level: the values of `keys`, as texts."""
-        found: list[dict[str, str]] = []
-        status = None
-        with _quiet():
-            for answer, one in self._offered(
-                association.send_c_find, _identifier(level, **keys), FIND
-            ):
-                status = answer.get("Status")
-                if status in _PENDING and one is not None:
-                    found.append({key: str(one.get(key) or "").strip() for key in keys})
-                if len(found) > most:
-                    raise RefusedInput(
-                        f"{self._name} lists more than {most} of one study. Give one series, or "
-                        "raise --max-files. [too_many_files]"
-                    )
-        if status is None:
-            raise SourceUnreachable(
-                f"{self._name} did not answer within {self._options.timeout_s:.0f} s, or broke off."
-            )
-        if status != _SUCCESS:
-            raise self._refused(status)
-        return found
-
-    def _offered(self, send: Callable[..., Any], keys: Dataset, model: str) -> Iterator[Any]:
-        """The answers to a request; a service that the node does not offer is told."""
-        try:
-            answers = send(keys, model)
-        except ValueError as error:
-            raise not_offered(self._name, model) from error
-        except RuntimeError as error:
-            raise SourceUnreachable(f"{self._name} ended the association.") from error
-        return iter(answers)
+            raise status_refused(self._name, status)
 
     def _uid(self, one: dict[str, str], keyword: str) -> str:
         if not is_uid(one[keyword]):
             raise SourceError(f"{self._name} lists something without a {keyword}. [garbage]")
         return one[keyword]
 
-    def _refused(self, status: int) -> SourceError:
-        return SourceError(f"{self._name} refused with DIMSE status 0x{status:04X}.")
 
-
-def _send_c_move(association: Any, destination: str, keys: Dataset, model: str) -> Any:
+def _send_c_move(association: Any, destination: str, keys: Any, model: str) -> Any:
     return association.send_c_move(keys, destination, model)
-
-
-def _identifier(level: str, **keys: str) -> Dataset:
-    from pydicom.dataset import Dataset
-
-    dataset = Dataset()
-    dataset.SpecificCharacterSet = "ISO_IR 192"
-    dataset.QueryRetrieveLevel = level
-    for keyword, value in keys.items():
-        setattr(dataset, keyword, value)
-    return dataset
 
 
 def _partial_study(name: str, count: int, missing: int) -> SourceError:
@@ -271,13 +219,3 @@ def _partial_study(name: str, count: int, missing: int) -> SourceError:
         f"{name} has {count} images and did not give {missing} of them. Part of a study is not "
         "judged; ask whoever runs it. [partial_study]"
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep pydicom from printing values it dislikes: they may identify a patient."""
-    from pydicom import config
-
-    with warnings.catch_warnings(), config.disable_value_validation():
-        warnings.simplefilter("ignore")
-        yield

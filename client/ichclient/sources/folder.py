@@ -10,12 +10,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from ichclient.errors import IchClientError
+
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
     """An empty folder of mode 0700 below TMPDIR; gone at the end, also after SIGTERM."""
     with _ended_in_order(), tempfile.TemporaryDirectory(prefix="ichclient-") as folder:
         yield Path(folder)
+
+
+@contextmanager
+def called(folder: Path, name: str, inside: str = "/") -> Iterator[None]:
+    """Errors that name a temporary folder name what it stands for, as the user knows it.
+
+    `inside` stands between that name and a file below the folder.
+    """
+    try:
+        yield
+    except IchClientError as error:
+        named = str(error).replace(f"{folder}/", f"{name}{inside}").replace(str(folder), name)
+        if named == str(error):
+            raise
+        raise type(error)(named) from error
 
 
 @contextmanager

@@ -5,11 +5,11 @@ The only place that knows httpx.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -22,13 +22,22 @@ from ichclient.errors import (
     SourceUnreachable,
 )
 from ichclient.retry import NoAnswer, Retry
+from ichclient.sources.limits import MIB
 from ichclient.sources.options import SourceOptions
+from ichclient.sources.tls import tls_context
 
 if TYPE_CHECKING:
     import httpx
 
 # Slower than any line that images are sent over.
 _SLOWEST_BYTES_PER_S = 10_000
+_LONGEST_JSON_BYTES = 64 * MIB
+_DICOM_JSON = "application/dicom+json"
+_NOT_IMPLEMENTED = 501
+
+
+class NoConnection(NoAnswer):
+    """Nobody took the connection, so nothing was sent."""
 
 
 class HttpService:
@@ -42,15 +51,44 @@ class HttpService:
 
     @contextmanager
     def answer(self, path: str, asked: dict[str, str], accept: str) -> Iterator[httpx.Response]:
-        """The answer to a request, when it is one that may be used."""
+        """The answer to a question, when it is one that may be used."""
+        # Not httpx's own: it writes a space as a plus, which not every service reads.
+        query = "?" + urlencode(asked, quote_via=quote) if asked else ""
+        with self._answer("GET", path + query, {"Accept": accept}) as response:
+            self._refuse_status(response)
+            yield response
+
+    @contextmanager
+    def answer_to_store(
+        self, path: str, content: Iterable[bytes], length: int, content_type: str
+    ) -> Iterator[httpx.Response]:
+        """The answer to a POST of `length` bytes, whatever its status says.
+
+        Raises NoConnection where nothing was sent, and NoAnswer where that is not known.
+        """
+        headers = {
+            "Accept": _DICOM_JSON,
+            "Content-Type": content_type,
+            "Content-Length": str(length),
+        }
+        with self._answer("POST", path, headers, content) as response:
+            yield response
+
+    @contextmanager
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        content: Iterable[bytes] | None = None,
+    ) -> Iterator[httpx.Response]:
         import httpx
 
-        headers = {"Accept": accept, "Accept-Encoding": "identity"}
+        headers = {**headers, "Accept-Encoding": "identity"}
         try:
-            # Not httpx's own: it writes a space as a plus, which not every service reads.
-            query = "?" + urlencode(asked, quote_via=quote) if asked else ""
-            with self._client.stream("GET", self.url + path + query, headers=headers) as response:
-                self._refuse_status(response)
+            with self._client.stream(
+                method, self.url + path, headers=headers, content=content
+            ) as response:
                 yield response
         except httpx.TransportError as error:
             reason = str(error) or type(error).__name__
@@ -59,15 +97,41 @@ class HttpService:
                     f"The certificate of {self.url} is not trusted. Name the hospital's own with "
                     "--ca. [certificate]"
                 ) from error
+            if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+                raise NoConnection(reason) from error
             raise NoAnswer(reason) from error
         except (httpx.InvalidURL, httpx.DecodingError) as error:
             raise self.garbage(f"an answer that cannot be read ({error})") from error
+
+    def listed(self, path: str, asked: dict[str, str]) -> list[dict[str, Any]]:
+        """What a question lists, in DICOM's JSON."""
+        with self.answer(path, asked, _DICOM_JSON) as response:
+            if response.status_code == 204:
+                return []
+            page = self.json(response)
+        if page is None:
+            return []
+        if not isinstance(page, list) or not all(isinstance(one, dict) for one in page):
+            raise self.garbage("a list that is none")
+        return page
+
+    def json(self, response: httpx.Response) -> Any:
+        """The body of an answer as JSON; None where it is empty."""
+        text = bytearray()
+        for chunk in self.body(response):
+            text += chunk
+            if len(text) > _LONGEST_JSON_BYTES:
+                raise self.garbage("a list without an end")
+        try:
+            return json.loads(text) if text else None
+        except (ValueError, RecursionError) as error:
+            raise self.garbage("a list that is no JSON") from error
 
     def _refuse_status(self, response: httpx.Response) -> None:
         status = response.status_code
         if status in (200, 204, 206):
             return
-        if status >= 500:
+        if status >= 500 and status != _NOT_IMPLEMENTED:
             raise NoAnswer(f"HTTP status {status}")
         if status in (401, 403):
             raise SourceError(
@@ -119,17 +183,11 @@ def http_service(url: str, options: SourceOptions) -> Iterator[HttpService]:
     # These write whole addresses, and with them accession numbers, into a program's log.
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    try:
-        trusted = ssl.create_default_context(cafile=options.ca_file)
-    except OSError as error:
-        raise SourceError(
-            f"{options.ca_file} holds no certificates that can be read. Name a PEM file with --ca."
-        ) from error
     token = os.environ.get("ICHCLIENT_DICOMWEB_TOKEN")
     user = os.environ.get("ICHCLIENT_DICOMWEB_USER")
     password = os.environ.get("ICHCLIENT_DICOMWEB_PASSWORD", "")
     with httpx.Client(
-        verify=trusted,
+        verify=tls_context(options),
         timeout=options.timeout_s,
         auth=(user, password) if user else None,
         headers={"Authorization": f"Bearer {token}"} if token else None,

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ichclient.errors import MissingExtra, PortInUse, SourceError, SourceUnreachable
-from ichclient.sources.address import DimseAddress
+from ichclient.errors import MissingExtra, NotOffered, PortInUse, SourceError, SourceUnreachable
+from ichclient.sources.address import NodeAddress
 from ichclient.sources.options import SourceOptions
 from ichclient.sources.storage import PACKED, PLAIN, SERVICES, Context
+from ichclient.sources.tls import tls_context
 
 _PDU_BYTES = 1 << 17
 
@@ -24,11 +25,11 @@ Store = Callable[[Any], int]
 class DimseNode:
     """The node at an address, which errors call `name`; its failures in one sentence each."""
 
-    def __init__(self, address: DimseAddress, options: SourceOptions, name: str) -> None:
+    def __init__(self, address: NodeAddress, options: SourceOptions, name: str) -> None:
         self.name = name
         self._address = address
         self._options = options
-        self._application = _application(options)
+        self._application = application_entity(options.ae_title, options.timeout_s)
 
     @contextmanager
     def association(
@@ -104,35 +105,28 @@ class DimseNode:
     def _tls(self) -> tuple[ssl.SSLContext, str] | None:
         if not self._address.tls:
             return None
-        try:
-            trusted = ssl.create_default_context(cafile=self._options.ca_file)
-        except OSError as error:
-            raise SourceError(
-                f"{self._options.ca_file} holds no certificates that can be read. Name a PEM file "
-                "with --ca."
-            ) from error
-        return trusted, self._address.host
+        return tls_context(self._options), self._address.host
 
 
-def not_offered(name: str, service: str) -> SourceError:
+def not_offered(name: str, service: str) -> NotOffered:
     """The error for a service that a node does not have."""
-    return SourceError(
+    return NotOffered(
         f"{name} does not offer {SERVICES.get(service, service)} by study. [not_offered]"
     )
 
 
-def _application(options: SourceOptions) -> Any:
-    """The client as a DICOM application, which logs nothing that was asked or answered."""
+def application_entity(ae_title: str, timeout_s: float) -> Any:
+    """A DICOM application, which logs nothing that was asked or answered; raises MissingExtra."""
     try:
         from pynetdicom import AE, _config
     except ImportError as error:
         raise MissingExtra("DIMSE needs pynetdicom: pip install 'ich-triton[dimse]'") from error
     _config.LOG_REQUEST_IDENTIFIERS = False
     _config.LOG_RESPONSE_IDENTIFIERS = False
-    application = AE(options.ae_title)
+    application = AE(ae_title)
     application.maximum_pdu_size = _PDU_BYTES
-    application.connection_timeout = options.timeout_s
-    application.acse_timeout = options.timeout_s
-    application.dimse_timeout = options.timeout_s
-    application.network_timeout = options.timeout_s
+    application.connection_timeout = timeout_s
+    application.acse_timeout = timeout_s
+    application.dimse_timeout = timeout_s
+    application.network_timeout = timeout_s
     return application

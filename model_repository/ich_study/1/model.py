@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from study_counts import StudyCounts  # beside this file, whose folder Triton puts on the path
 
 from ichcore import (
     EnsembleSpec,
@@ -37,6 +38,7 @@ class TritonPythonModel:
             self._specs = [spec_from_json(text) for text in texts]
         except (OSError, IchError) as error:
             raise pb_utils.TritonModelException(str(error)) from error
+        self._counts = StudyCounts(self._specs, folder.parent)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Judge each series."""
@@ -48,7 +50,9 @@ class TritonPythonModel:
             spec = self._spec_of(slices.provenance[0])
             study = study_from_slices(slices, spec)
         except IchError as error:
+            self._counts.refused()
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
+        self._counts.judged(study, spec)
         return pb_utils.InferenceResponse(_tensors(study))
 
     def _spec_of(self, provenance: str) -> EnsembleSpec:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -19,65 +18,7 @@ from ichclient.report.page import page_from_result
 from ichclient.report.pictures import Pictures
 from ichclient.result import Notice, Result
 
-OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-PHONE = {"width": 390, "height": 844}
-
-# Every text with its colour, the first background below it that is not clear, and its size.
-CONTRASTS = """() => {
-  const numbers = (text) => text.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => {
-    const part = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-    return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
-  };
-  const found = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const node = walker.currentNode, element = node.parentElement;
-    if (!node.data.trim() || element.closest("script, title, .unseen, .side, [hidden]")) continue;
-    if (!element.checkVisibility()) continue;
-    const style = getComputedStyle(element);
-    const ink = numbers(element instanceof SVGElement ? style.fill : style.color);
-    let under = element, back = [0, 0, 0, 0];
-    while (under && (back = numbers(getComputedStyle(under).backgroundColor))[3] === 0) {
-      under = under.parentElement;
-    }
-    const [low, high] = [light(ink), light(back)].sort((a, b) => a - b);
-    found.push([(high + 0.05) / (low + 0.05), node.data.trim()]);
-  }
-  return found;
-}"""
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """Debian's Chromium, driven by Playwright."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=OPTIONS)
-        yield browser
-        browser.close()
-
-
-class Seen:
-    """A page that is open, what it asked for, and what its console said."""
-
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.asked: list[str] = []
-        self.said: list[str] = []
-        page.on("request", lambda request: self.asked.append(request.url))
-        page.on("console", lambda message: self.said.append(message.text))
-        page.on("pageerror", lambda error: self.said.append(str(error)))
+from ..conftest import CONTRASTS, PHONE, Seen
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from ichclient.sources import SourceOptions
 from ichclient.sources.address import (
     DicomwebAddress,
     DimseAddress,
+    NodeAddress,
     Query,
     address_from_text,
 )
@@ -35,11 +36,11 @@ from ichclient.sources.address import (
         ),
         (
             "dimse:PACS@host:104?SeriesInstanceUID=1.3",
-            DimseAddress("PACS", "host", 104, Query(SeriesInstanceUID="1.3")),
+            DimseAddress(NodeAddress("PACS", "host", 104), Query(SeriesInstanceUID="1.3")),
         ),
         (
             "dimse-tls:MY PACS@[::1]:2762?AccessionNumber=7",
-            DimseAddress("MY PACS", "::1", 2762, Query(AccessionNumber="7"), tls=True),
+            DimseAddress(NodeAddress("MY PACS", "::1", 2762, tls=True), Query(AccessionNumber="7")),
         ),
     ],
 )

@@ -1,10 +1,9 @@
 """Truth and scores -> area under the ROC curve with DeLong's variance, and tests of two areas.
 
 Sources: E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson, Biometrics 1988, 44:837-845, for the
-variance and the paired test; X. Sun, W. Xu, IEEE Signal Processing Letters 2014, 21:1389-1393,
-for its midranks, which need n log n steps; N. A. Obuchowski, Biometrics 1997, 53:567-578, for
-cases that hang together, such as slices of one series. The unpaired test uses Welch's degrees of
-freedom.
+variance and the paired test, whose placements and interval are in `ichcore.intervals`;
+N. A. Obuchowski, Biometrics 1997, 53:567-578, for cases that hang together, such as slices of one
+series. The unpaired test uses Welch's degrees of freedom.
 `tests/training/statistics/test_delong.py` holds all of it against published figures.
 """
 
@@ -17,6 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from ichcore.intervals import (
+    edge_interval,
+    logit_interval,
+    placements_from_scores,
+    spread_of_mean,
+)
 from ichtrain.errors import OneClass, ScoresError
 
 Float64 = NDArray[np.float64]
@@ -83,7 +88,7 @@ class _Placements:
     def variance(self) -> float:
         if self.positive_home is not None and self.negative_home is not None:
             return self._clustered_variance(self.positive_home, self.negative_home)
-        return _spread(self.positive) + _spread(self.negative)
+        return spread_of_mean(self.positive) + spread_of_mean(self.negative)
 
     def less(self, other: _Placements) -> _Placements:
         """Placements of the difference of two areas of the same cases."""
@@ -129,7 +134,7 @@ def auc_from_scores(
     area, error = placements.area, math.sqrt(placements.variance)
     counts = len(placements.positive), len(placements.negative)
     if area in (0.0, 1.0):
-        low, high = _edge_interval(area, counts, confidence)
+        low, high = edge_interval(area, *counts, confidence)
     else:
         low, high = _interval(area, error, interval, confidence)
     return AUC(area, error, low, high, *counts, interval, confidence)
@@ -173,15 +178,8 @@ def unpaired_test(
 def _placements(
     truth: ArrayLike, scores: ArrayLike, clusters: ArrayLike | None = None
 ) -> _Placements:
-    """Sun & Xu: a midrank among all less the midrank among its own kind counts the others below."""
     labels, values = _checked(truth, scores)
-    positive, negative = values[labels], values[~labels]
-    midrank = stats.rankdata(np.concatenate([positive, negative]))
-    count, others = len(positive), len(negative)
-    placements = _Placements(
-        (midrank[:count] - stats.rankdata(positive)) / others,
-        1.0 - (midrank[count:] - stats.rankdata(negative)) / count,
-    )
+    placements = _Placements(*placements_from_scores(values[labels], values[~labels]))
     if clusters is None:
         return placements
     homes = np.unique(np.asarray(clusters), return_inverse=True)[1]
@@ -207,34 +205,16 @@ def _checked(truth: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], Fl
     return labels, values
 
 
-def _spread(placements: Float64) -> float:
-    """Variance of their mean; a single case has none that could be estimated, so it adds 0."""
-    if len(placements) < 2:
-        return 0.0
-    return float(placements.var(ddof=1) / len(placements))
-
-
 def _scaled(clusters: int) -> float:
     """The correction for clusters whose mean was estimated; a single one has no spread to scale."""
     return clusters / (clusters - 1) if clusters > 1 else 0.0
 
 
 def _interval(area: float, error: float, kind: str, confidence: float) -> tuple[float, float]:
+    if kind == "logit":
+        return logit_interval(area, error, confidence)
     reach = float(stats.norm.ppf((1 + confidence) / 2)) * error
-    if kind == "plain":
-        return max(0.0, area - reach), min(1.0, area + reach)
-    middle = math.log(area / (1 - area))
-    reach /= area * (1 - area)
-    return _expit(middle - reach), _expit(middle + reach)
-
-
-def _edge_interval(area: float, counts: tuple[int, int], confidence: float) -> tuple[float, float]:
-    """Of perfect separation, where DeLong's variance is 0 and would claim certainty.
-
-    Clopper-Pearson's bound for all m of m, m being how many the rarer kind has.
-    """
-    bound = ((1 - confidence) / 2) ** (1 / min(counts))
-    return (bound, 1.0) if area == 1.0 else (0.0, 1 - bound)
+    return max(0.0, area - reach), min(1.0, area + reach)
 
 
 def _test(difference: float, variance: float, freedom: float | None, confidence: float) -> AUCTest:
@@ -265,7 +245,3 @@ def _test(difference: float, variance: float, freedom: float | None, confidence:
         freedom,
         confidence,
     )
-
-
-def _expit(value: float) -> float:
-    return 0.5 + 0.5 * math.tanh(0.5 * value)

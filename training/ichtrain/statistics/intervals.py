@@ -1,6 +1,6 @@
 """Counts -> proportions with exact intervals; sensitivity and specificity -> predictive values.
 
-The one file of this room that knows statsmodels' proportions and multiple tests.
+The one file of this room that knows statsmodels' multiple tests.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ichcore.intervals import share_from_counts
 from ichtrain.errors import ScoresError
 
 
@@ -29,17 +30,15 @@ def proportion_from_counts(
 ) -> Proportion | None:
     """A proportion with its exact interval; None of nothing, which has no proportion.
 
-    Source: C. J. Clopper, E. S. Pearson, Biometrika 1934, 26:404-413. Raises `ScoresError`
-    unless 0 <= count <= total.
+    The interval is that of `ichcore.intervals`. Raises `ScoresError` unless 0 <= count <= total.
     """
-    from statsmodels.stats.proportion import proportion_confint
-
-    if not 0 <= count <= total:
-        raise ScoresError(f"{count} of {total} is no proportion.")
-    if total == 0:
+    try:
+        share = share_from_counts(count, total, confidence)
+    except ValueError as error:
+        raise ScoresError(f"{count} of {total} is no proportion.") from error
+    if share is None:
         return None
-    low, high = proportion_confint(count, total, alpha=1 - confidence, method="beta")
-    return Proportion(count, total, count / total, float(low), float(high), confidence)
+    return Proportion(count, total, share.share, share.low, share.high, confidence)
 
 
 def ppv_at_prevalence(sensitivity: float, specificity: float, prevalence: float) -> float | None:
