@@ -68,6 +68,9 @@ class TritonPythonModel:
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self._streams):
             self._idle.put(engine.create_infer_request())
+        # Once, before there are threads: OpenVINO's bindings finish themselves at their first use,
+        # and two threads that were first together were seen to wait for each other for ever.
+        self._run(np.zeros((1, *map(int, config["input"][0]["dims"])), dtype=np.float16))
         self._pieces = ThreadPoolExecutor(self._streams, thread_name_prefix="ich-piece")
         # One more than can run, so that the next request is there when one of them is done.
         self._answers = ThreadPoolExecutor(self._streams + 1, thread_name_prefix="ich-answer")
@@ -78,16 +81,16 @@ class TritonPythonModel:
         for request in requests:
             if len(self._under_way) > self._streams:
                 self._under_way.popleft().result()
-            sender = request.get_response_sender()
-            self._under_way.append(self._answers.submit(self._answer, request, sender))
+            hu = pb_utils.get_input_tensor_by_name(request, "HU").as_numpy()
+            answering = self._answers.submit(self._answer, hu, request.get_response_sender())
+            self._under_way.append(answering)
 
     def finalize(self) -> None:
         """Answer what is under way."""
         self._answers.shutdown()
         self._pieces.shutdown()
 
-    def _answer(self, request: Any, sender: Any) -> None:
-        hu = pb_utils.get_input_tensor_by_name(request, "HU").as_numpy()
+    def _answer(self, hu: Any, sender: Any) -> None:
         try:
             tensors = self._tensors(hu)
         except Exception as error:  # whatever it is: without an answer a client waits for ever
