@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 OHIF := tests/client/objects/ohif
 
-.PHONY: demo test check lint types deploy-check clean
+.PHONY: demo test bench bench-quick check lint types deploy-check clean
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
@@ -34,6 +34,12 @@ $(STAMP)-ohif: $(OHIF)/package-lock.json $(STAMP)-dev ## what OHIF reads DICOM o
 test: $(STAMP)-dev $(STAMP)-ohif ## every test, on real Triton
 	$(BIN)/python -m pytest -q
 
+bench-quick: $(STAMP)-dev ## a few ratios against their references, in two minutes
+	$(BIN)/python -m benchmarks --quick
+
+bench: $(STAMP)-dev ## the whole set with peers, in half an hour, for a machine that does nothing else
+	$(BIN)/python -m benchmarks --install
+
 lint: $(STAMP)-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -52,4 +58,4 @@ deploy-check: .venv-deploy/.stamp ## images, compose, Kubernetes, rules and dash
 check: lint types test ## what has to be green before a change lands
 
 clean:
-	rm -rf $(VENV) .venv-deploy demo dist build
+	rm -rf $(VENV) .venv-deploy .venv-peers demo dist build

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import platform
 import subprocess
@@ -13,16 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ichclient.answers import ServerFacts
 from ichcore import EnsembleSpec
-from ichcore.wire import FUSED_ENGINE_MODEL, build_record_file
-from ichexport.entry import graph_of
-from ichexport.targets import ONNX_FILE
+from ichcore.wire import FUSED_ENGINE_MODEL
+from ichexport.entry import released_record
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _CPUINFO = Path("/proc/cpuinfo")
 _VECTOR_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
-_PACKAGES = ("ich-triton", "openvino", "numpy", "tritonclient", "grpcio", "nvidia-pytriton")
+PACKAGES = ("ich-triton", "openvino", "numpy", "tritonclient", "grpcio", "nvidia-pytriton")
 
 
 @dataclass(frozen=True)
@@ -42,30 +39,6 @@ class Machine:
         """Refuse a machine that cannot have measured anything."""
         if self.cores < 1 or self.memory_mib < 1:
             raise ValueError(f"not a machine: {self}")
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """Everything that a number depends on and that its repetition needs."""
-
-    date: str
-    """Start, UTC, ISO 8601."""
-    machine: Machine
-    versions: dict[str, str]
-    git_commit: str | None
-    """Commit of the checkout, with "-dirty" where files differ; None outside a checkout."""
-    spec_sha256: str
-    engines_sha256: dict[str, str]
-    precision: str
-    slices: int
-    chunk_slices: int
-    in_flight: int
-    burn_in: int
-
-    def __post_init__(self) -> None:
-        """Refuse a run without work or engines."""
-        if min(self.slices, self.chunk_slices, self.in_flight) < 1 or not self.engines_sha256:
-            raise ValueError("conditions of a run that did nothing")
 
 
 def now_utc() -> str:
@@ -104,7 +77,7 @@ def conditions_of_run(date: str, load_start: float, packages: Iterable[str]) -> 
         "date": date,
         "machine": asdict(machine_from_load(load_start)),
         "git_commit": git_commit(),
-        "versions": versions_of(packages),
+        "versions": {"python": platform.python_version(), **versions_of(packages)},
     }
 
 
@@ -119,19 +92,10 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
     return versions
 
 
-def versions_from_server(facts: ServerFacts) -> dict[str, str]:
-    """Versions of what computes and what carries, by name."""
-    carriers = {"python": platform.python_version(), "triton": facts.server_version}
-    return carriers | versions_of(_PACKAGES)
-
-
 def engines_sha256_from_records(repository: Path, spec: EnsembleSpec) -> dict[str, str]:
     """Hash of each member's engine and of the one engine, from the record beside it."""
-    hashes = {}
-    for member in (*spec.member_names, FUSED_ENGINE_MODEL):
-        record = graph_of(repository, member).with_name(build_record_file(ONNX_FILE))
-        hashes[member] = str(json.loads(record.read_text(encoding="utf-8"))["engine_sha256"])
-    return hashes
+    models = (*spec.member_names, FUSED_ENGINE_MODEL)
+    return {name: str(released_record(repository, name)["engine_sha256"]) for name in models}
 
 
 def git_commit() -> str | None:

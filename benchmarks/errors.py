@@ -2,7 +2,9 @@
 
 ichcore.errors.IchError     1
 +-- BenchmarkError          1   the work to measure could not be done
+    +-- BlindProof          8   answers so alike that agreement would prove nothing
     +-- Disagreement        8   two ways of the same work gave different answers
+    +-- Fallen              1   a ratio is lower than it was by more than noise
 """
 
 from __future__ import annotations
@@ -24,3 +26,7 @@ class Disagreement(BenchmarkError):
     """Outputs that must agree differ, so how fast they came does not matter."""
 
     exit_code = 8
+
+
+class Fallen(BenchmarkError):
+    """A ratio is below its committed reference by more than the noise that was measured."""

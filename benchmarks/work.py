@@ -1,7 +1,6 @@
-"""HU of one study -> the same answer in two ways: through Triton, and in-process by OpenVINO.
+"""A study -> its HU on the grid, its answer over gRPC, and whether two answers agree.
 
-Both take the HU on the grid, apply the same engines, combination and study rule, and give an
-`Answer`; `refuse_disagreement` holds one against the other.
+`refuse_disagreement` holds one `Answer` against another.
 """
 
 from __future__ import annotations
@@ -19,19 +18,12 @@ from ichclient.hounsfield import hu_slices_from_series
 from ichclient.infer import study_from_path
 from ichclient.transport import Transport
 from ichcore import (
-    EnsembleSpec,
     Grid,
     SliceScores,
     StudyScore,
-    slices_from_combined,
-    study_from_slices,
 )
 from ichcore.items import items_from_slices
-from ichcore.wire import FUSED_ENGINE_MODEL
-from ichexport.engines import Runner, openvino_from_onnx, openvino_has_bf16
-from ichexport.entry import graph_of
-from ichexport.gate import combined_from_engine
-from ichexport.repository import spec_of_repository
+from ichexport.engines import openvino_has_bf16
 
 TOLERANCE_SCORE = 1e-3
 """Same weights, same runtime, same precision: what differs is how threads share the work."""
@@ -73,15 +65,6 @@ class Answer:
     study: StudyScore
 
 
-@dataclass(frozen=True)
-class InProcess:
-    """The one engine of a repository, compiled in this process, with its spec."""
-
-    run: Runner
-    spec: EnsembleSpec
-    precision: str
-
-
 def hu_study_from_path(path: Path, grid: Grid) -> HUStudy:
     """Read the series that the client would judge; raises what the client raises."""
     series = study_from_path(path).series
@@ -93,24 +76,6 @@ def hu_study_from_path(path: Path, grid: Grid) -> HUStudy:
 def precision_of_processor() -> str:
     """The precision that the served engines choose here: `bf16` or `f32`."""
     return "bf16" if openvino_has_bf16() else "f32"
-
-
-def in_process_from_repository(repository: Path) -> InProcess:
-    """Compile the graph of the whole ensemble with OpenVINO, in the precision that is served."""
-    precision = precision_of_processor()
-    run = openvino_from_onnx(graph_of(repository, FUSED_ENGINE_MODEL), precision)
-    return InProcess(run, spec_of_repository(repository), precision)
-
-
-def answer_in_process(engines: InProcess, study: HUStudy, chunk_slices: int) -> Answer:
-    """Judge a study without a server: engine and study rule, chunk after chunk.
-
-    Chunks follow each other because OpenVINO gives each of them every core.
-    """
-    parts = [combined_from_engine(engines.run, hu) for hu in study.chunks(chunk_slices)]
-    slices = slices_from_combined(parts, study.position_mm, "in-process")
-    mask = np.concatenate([part.mask for part in parts])
-    return Answer(slices, mask, study_from_slices(slices, engines.spec))
 
 
 def answer_from_server(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,11 +78,13 @@ def proven_server(
     *,
     everything: bool = False,
     stop_deadline_s: float = 0.0,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[ProvenServer]:
     """Connect, or start and connect, and prove before anything is trusted.
 
     An embedded server loads what a study needs, or with `everything` the rest of the repository
-    too, which is for whoever serves others. Raises RepositoryError, EmbeddedServerError,
+    too, which is for whoever serves others; `meanwhile` is called again and again while it starts,
+    and ends that with what it raises. Raises RepositoryError, EmbeddedServerError,
     ServerUnreachable or ServerRefused.
     """
     started = time.monotonic()
@@ -101,6 +103,7 @@ def proven_server(
             grpc_port=options.grpc_port,
             models=None if everything else _judging_models(options, repository),
             stop_deadline_s=stop_deadline_s,
+            meanwhile=meanwhile,
         ) as server,
         TritonTransport(
             server.url,

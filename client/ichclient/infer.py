@@ -9,24 +9,28 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from ichclient.allocation import keep_memory
 from ichclient.combination import combination_from_spec, known_spec
 from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.dicom import headers_from_path
 from ichclient.errors import NothingFound, PartialResult, RefusedInput, ServerRefused
 from ichclient.headers import Scan, Warning_
+from ichclient.held import HeldSlices
 from ichclient.hounsfield import hu_slices_from_series
 from ichclient.objects.extra import require_highdicom
 from ichclient.objects.files import Written, object_files, written_objects
 from ichclient.objects.refused import refusals_reported
 from ichclient.output import output_folder, write_files
+from ichclient.reading import GLIMPSE_S, MOMENT_S, give_a_moment, raise_refusal, refusal_first
 from ichclient.result import Bundle, Judgement, Result, StudyIdentity
 from ichclient.result_files import files_from_judged
 from ichclient.rules import DEFAULT_BOOK, RuleBook
@@ -51,9 +55,6 @@ from ichclient.told import (
 from ichclient.tracing import traced_study
 from ichclient.warm import WarmServer
 from ichcore import SliceScores, StudyScore
-
-# A study that cannot be judged is told at once; a large one is read while the server starts.
-_READ_ALONE_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,9 @@ def result_from_path(
     written then, except that with `dicom` a refused study gets a report that says so.
     """
     started = time.monotonic()
+    keep_memory()
     objects_out = out if dicom else None
+    held = HeldSlices() if out is not None else None
     if dicom:
         require_highdicom()
     with (
@@ -133,14 +136,19 @@ def result_from_path(
     ):
         reading = reader.submit(study_from_path, opened, series_uid, book, slab_mm)
         progress("reading", 0, 0)
-        _give_a_moment(reading)
+        # No server is asked for a study that is refused at once; an embedded one starts meanwhile.
+        starts = isinstance(judge, ServerOptions) and judge.url is None
+        give_a_moment(reading, GLIMPSE_S if starts else MOMENT_S)
         progress("server", 0, 0)
-        with judge.lent() if isinstance(judge, WarmServer) else proven_server(judge) as server:
+        with (
+            refusal_first(reading),
+            _server(judge, meanwhile=partial(raise_refusal, reading)) as server,
+        ):
             study = reading.result()
-            result, judged = result_from_study(study, server, progress, started)
+            result, judged = result_from_study(study, server, progress, started, held)
         if out is not None:
             progress("report", 0, 0)
-            result, files = files_from_judged(study.series, book, judged, result)
+            result, files = files_from_judged(study.series, book, judged, result, held)
             objects = object_files(study.series, judged, result, out) if dicom else {}
             write_files(out, {**objects, **files})
             if dicom:
@@ -149,19 +157,28 @@ def result_from_path(
 
 
 def result_from_study(
-    study: Study, server: ProvenServer, progress: Progress, started: float
+    study: Study,
+    server: ProvenServer,
+    progress: Progress,
+    started: float,
+    held: HeldSlices | None = None,
 ) -> tuple[Result, Judged]:
     """Judge a study on a proven server; `started` is when its whole chain began (monotonic s).
 
-    All of its calls carry one trace, whose random number the result tells.
+    All of its calls carry one trace, whose random number the result tells. Slices that pass are
+    left in `held`, for whoever draws them.
     """
     with traced_study() as trace_id:
-        result, judged = _judged_study(study, server, progress, started)
+        result, judged = _judged_study(study, server, progress, started, held)
     return replace(result, trace_id=trace_id), judged
 
 
 def _judged_study(
-    study: Study, server: ProvenServer, progress: Progress, started: float
+    study: Study,
+    server: ProvenServer,
+    progress: Progress,
+    started: float,
+    held: HeldSlices | None,
 ) -> tuple[Result, Judged]:
     series, transport = study.series, server.transport
     facts = transport.metadata()
@@ -174,7 +191,7 @@ def _judged_study(
     interruptions = transport.interruptions
     with contextlib.closing(hu_slices_from_series(series, book=study.book)) as slices:
         judged = judged_from_slices(
-            slices,
+            slices if held is None else held.as_they_pass(slices),
             transport,
             facts.grid,
             on_judged=lambda done: progress("slices", done, count),
@@ -254,6 +271,9 @@ def _slice_scores(judged: Judged, series: Series) -> SliceScores:
     )
 
 
-def _give_a_moment(reading: Future[Study]) -> None:
-    with contextlib.suppress(NotYet):
-        reading.result(timeout=_READ_ALONE_S)
+def _server(
+    judge: ServerOptions | WarmServer, meanwhile: Callable[[], object]
+) -> AbstractContextManager[ProvenServer]:
+    if isinstance(judge, WarmServer):
+        return judge.lent()
+    return proven_server(judge, meanwhile=meanwhile)

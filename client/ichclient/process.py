@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +59,7 @@ def running_server(
     ready_timeout_s: float = 120.0,
     stop_deadline_s: float = 5.0,
     files: ServerFiles | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[RunningServer]:
     """Start Triton on `repository`, yield when every model is ready, stop it afterwards.
 
@@ -75,6 +76,7 @@ def running_server(
         ready_timeout_s: time from the start until every model must be ready.
         stop_deadline_s: time from asking the server to end until it is killed.
         files: what `embedded_files()` found; None looks now.
+        meanwhile: called again and again until the server is ready, which what it raises ends.
 
     Raises:
         RepositoryError: `repository` is no folder.
@@ -97,7 +99,7 @@ def running_server(
                 pid=_server_pid(supervisor, log_path),
                 log_path=log_path,
             )
-            _wait_until_ready(supervisor, server, ready_timeout_s)
+            _wait_until_ready(supervisor, server, ready_timeout_s, meanwhile)
             yield server
         finally:
             _stop(supervisor, stop_deadline_s)
@@ -181,7 +183,10 @@ def _server_pid(supervisor: subprocess.Popen[bytes], log_path: Path) -> int:
 
 
 def _wait_until_ready(
-    supervisor: subprocess.Popen[bytes], server: RunningServer, ready_timeout_s: float
+    supervisor: subprocess.Popen[bytes],
+    server: RunningServer,
+    ready_timeout_s: float,
+    meanwhile: Callable[[], object],
 ) -> None:
     """Wait for the log to say that *this* server listens, then for its own word that it is ready.
 
@@ -190,6 +195,7 @@ def _wait_until_ready(
     listens = f"Started GRPCInferenceService at {server.url}"
     deadline = time.monotonic() + ready_timeout_s
     while (left_s := deadline - time.monotonic()) > 0:
+        meanwhile()
         ended = supervisor.poll() is not None  # before reading, or its last line is missed
         log = server.log_path.read_text(encoding="utf-8", errors="replace")
         if ended or failed_for_good(log):

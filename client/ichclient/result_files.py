@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ichclient.hounsfield import hu_of_slice
+from ichclient.held import HeldSlices
+from ichclient.hounsfield import HUSlice, hu_of_slice
 from ichclient.masks import Masks, bytes_from_masks, sha256_of_masks
 from ichclient.picture import png_from_slice
 from ichclient.report.page import page_from_result
@@ -32,13 +32,24 @@ if TYPE_CHECKING:
 
 
 def files_from_judged(
-    series: Series, book: RuleBook, judged: Judged, result: Result
+    series: Series,
+    book: RuleBook,
+    judged: Judged,
+    result: Result,
+    held: HeldSlices | None = None,
 ) -> tuple[Result, dict[str, bytes]]:
-    """Every file of a result, result.json last, and the result that names the masks among them."""
+    """Every file of a result, result.json last, and the result that names the masks among them.
+
+    Slices that are not `held` are decoded again.
+    """
     masks = Masks(judged.mask, judged.placements, judged.grid)
     kept = bytes_from_masks(masks)
     result = replace(result, masks_sha256=sha256_of_masks(kept))
-    decode = partial(hu_of_slice, series, book=book)
+
+    def decode(index: int) -> HUSlice:
+        known = held.slice(index, series.slices[index]) if held is not None else None
+        return known or hu_of_slice(series, index, book)
+
     pictures = pictures_from_slices(decode, masks, result)
     return result, {
         MASKS_FILE: kept,

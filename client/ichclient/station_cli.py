@@ -202,11 +202,15 @@ def status(state: Path, identity: bool, as_json: bool) -> None:
 @told
 def rerun(key: str, state: Path) -> None:
     """Have the study KEY judged once more, whether its station runs or starts later."""
+    from ichclient.audit.log import AuditLog
     from ichclient.station.folder import StationFolder
     from ichclient.station.state import Station
 
-    with Station(StationFolder.found(state)) as station:
+    folder = StationFolder.found(state)
+    audit = AuditLog(folder.path)
+    with Station(folder) as station:
         study = station.rerun(key, time.time())
+    audit.write("rerun", key=key, generation=study.generation)
     click.echo(f"{key} {study.phase.value}")
 
 

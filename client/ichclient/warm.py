@@ -58,8 +58,9 @@ class WarmServer:
             self._server = None
             with self._stack.pop_all():
                 raise
-        if server.pid is None:
-            self._end()
+        finally:
+            if server.pid is None:
+                self._end()
 
     def _kept(self) -> ProvenServer | None:
         """The server that still runs; its start took no time of this study."""

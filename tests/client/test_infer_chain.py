@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from ichclient.combination import combination_from_repository
 from ichclient.connect import ProvenServer, ServerOptions
 from ichclient.errors import (
     CannotWrite,
+    EmbeddedServerError,
     NothingFound,
     RefusedInput,
     ServerRefused,
@@ -43,7 +45,7 @@ def served(monkeypatch: pytest.MonkeyPatch, proven: ProvenServer) -> ProvenServe
     """`result_from_path` meets the fake server."""
 
     @contextmanager
-    def proven_server(_: ServerOptions) -> Any:
+    def proven_server(_: ServerOptions, **__: Any) -> Any:
         yield proven
 
     monkeypatch.setattr(infer, "proven_server", proven_server)
@@ -197,6 +199,32 @@ def test_a_folder_without_a_study_never_meets_a_server(
 ) -> None:
     monkeypatch.setattr(infer, "proven_server", None)
     with pytest.raises(NothingFound):
+        infer.result_from_path(tmp_path, ServerOptions(url="127.0.0.1:8001"))
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_a_refusal_is_told_whatever_becomes_of_the_server_that_starts_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starts: bool
+) -> None:
+    starting = threading.Event()
+
+    def refused(*_: Any) -> Any:
+        assert starting.wait(60)
+        raise NothingFound("There is no study.")
+
+    @contextmanager
+    def proven_server(_: ServerOptions, meanwhile: Callable[[], object]) -> Any:
+        starting.set()
+        if not starts:
+            raise EmbeddedServerError("There is no server.")
+        while True:
+            meanwhile()
+            time.sleep(0.01)
+        yield
+
+    monkeypatch.setattr(infer, "study_from_path", refused)
+    monkeypatch.setattr(infer, "proven_server", proven_server)
+    with pytest.raises(NothingFound, match="no study"):
         infer.result_from_path(tmp_path, ServerOptions())
 
 

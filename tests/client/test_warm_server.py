@@ -13,7 +13,7 @@ import pytest
 
 from ichclient import warm
 from ichclient.connect import ProvenServer, ServerOptions
-from ichclient.errors import EmbeddedServerError, ServerUnreachable
+from ichclient.errors import EmbeddedServerError, RefusedInput, ServerUnreachable
 from ichclient.infer import result_from_path
 from ichclient.process import is_running
 from ichclient.warm import WarmServer
@@ -69,7 +69,7 @@ def starts(monkeypatch: pytest.MonkeyPatch, proven: ProvenServer) -> list[str]:
     told: list[str] = []
 
     @contextmanager
-    def proven_server(_: ServerOptions) -> Iterator[ProvenServer]:
+    def proven_server(_: ServerOptions, **__: object) -> Iterator[ProvenServer]:
         told.append("start")
         try:
             yield proven
@@ -106,3 +106,11 @@ def test_a_server_that_cannot_be_had_is_told_from_a_study_that_failed(
     with pytest.raises(EmbeddedServerError), server.lent():
         pass
     assert server.start_failed
+
+
+def test_a_refused_study_leaves_no_connection_to_a_server_elsewhere(starts: list[str]) -> None:
+    with WarmServer(ServerOptions(url="fake:1")) as server:
+        for _ in range(2):
+            with pytest.raises(RefusedInput), server.lent():
+                raise RefusedInput("no study")
+        assert starts == ["start", "end"] * 2

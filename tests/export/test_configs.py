@@ -11,7 +11,7 @@ from tritonclient.grpc import model_config_pb2
 
 from ichcore import EnsembleSpec
 from ichexport.configs import configs_from_spec, server_facts
-from ichexport.targets import CPU, ONNXRUNTIME, PRODUCTION, TARGETS
+from ichexport.targets import CPU, CPU_INT8, ONNXRUNTIME, PRODUCTION, TARGETS
 
 MEMBERS = ("ich_any", "ich_sdh", "ich_sah", "ich_small")
 SERIES = ("ich_series", "ich_series_unary")
@@ -126,6 +126,8 @@ def test_members_are_warmed_with_real_shapes(configs: dict[str, Any], target: An
     for member in MEMBERS:
         warmups = configs[f"{member}/{target.path}"].model_warmup
         sizes = [1, 2, 4, 8] if target == PRODUCTION else [1, 8]
+        if target in (CPU, CPU_INT8):  # the golden slices do it, before the server is used
+            sizes = []
         assert [warmup.batch_size for warmup in warmups] == sizes
         assert all(list(warmup.inputs["HU"].dims) == [1, 256, 256] for warmup in warmups)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,50 @@ def test_an_engine_that_fails_gives_no_score_and_says_why(load_model: Callable[.
     }  # fmt: skip
     assert all(np.isnan(values).all() for values in found.values())
     assert "(3, 1, 64, 64)" in loaded.backend.Logger.errors[-1]
+
+
+def test_a_compiled_graph_is_kept_and_taken_again_unless_it_was_altered(
+    load_model: Callable[..., Any],
+    released_spec: EnsembleSpec,
+    make_hu: Callable[..., HU],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    request = {"HU": make_hu(released_spec.grid, slices=2)}
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("ICH_ENGINE_CACHE", str(cache))
+    expected = {name: load_model(name).answer(request)["LOGIT"] for name in ("ich_sdh", "ich_sah")}
+    first, second = sorted(cache.iterdir(), key=lambda path: path.stat().st_mtime)
+    true = first.read_bytes()
+    np.testing.assert_array_equal(
+        load_model("ich_sdh").answer(request)["LOGIT"], expected["ich_sdh"]
+    )
+
+    first.write_bytes(second.read_bytes())  # so that it shows which file was read
+    found = load_model("ich_sdh").answer(request)["LOGIT"]
+    np.testing.assert_array_equal(found, expected["ich_sah"])
+    assert not np.array_equal(*expected.values())
+
+    for altered in (b"", true[:-1], true[:-1] + bytes([true[-1] ^ 1])):
+        first.write_bytes(altered)
+        found = load_model("ich_sdh").answer(request)["LOGIT"]
+        np.testing.assert_array_equal(found, expected["ich_sdh"])
+        content = first.read_bytes()
+        assert content[:32] == hashlib.sha256(content[32:]).digest()
+    assert len([*cache.iterdir()]) == 2
+
+
+def test_a_cache_that_cannot_be_written_changes_nothing(
+    load_model: Callable[..., Any],
+    released_spec: EnsembleSpec,
+    make_hu: Callable[..., HU],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ICH_ENGINE_CACHE", str(tmp_path / "file" / "cache"))
+    found = load_model("ich_any").answer({"HU": make_hu(released_spec.grid, slices=2)})
+    assert np.isfinite(found["LOGIT"]).all()
 
 
 def test_adapter_is_the_same_in_every_member(bundle: Path) -> None:

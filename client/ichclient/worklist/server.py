@@ -124,8 +124,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer("POST")
 
     def _answer(self, method: str) -> None:
-        length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdigit()):
+        length, *more = self.headers.get_all("Content-Length", ["0"])
+        known = not more and length.isascii() and length.isdigit()
+        if "Transfer-Encoding" in self.headers or not known:
             self._refuse(411, "Say Content-Length.")
             return
         if len(length) > 9 or int(length) > MAX_BODY_BYTES:

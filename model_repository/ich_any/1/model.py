@@ -5,8 +5,12 @@ The engine is a member, or the whole ensemble as one graph.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import io
 import json
 import os
+import tempfile
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +26,9 @@ from ichcore.wire import build_record_file
 
 _MOST_STREAMS = 4
 _PIECE_SLICES = 4
+_CACHE_VARIABLE = "ICH_ENGINE_CACHE"
+"""Names a folder in which compiled graphs are kept; without it none is."""
+_KEPT_ENGINES = 16
 
 
 class TritonPythonModel:
@@ -56,7 +63,7 @@ class TritonPythonModel:
             "ENABLE_CPU_PINNING": False,
             "NUM_STREAMS": self._streams,
         }
-        engine = core.compile_model(graph, "CPU", properties)
+        engine = _compiled(core, graph, properties)
         self._outputs = config["output"]
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self._streams):
@@ -106,6 +113,45 @@ class TritonPythonModel:
             return {output["name"]: results[output["name"]] for output in self._outputs}
         finally:
             self._idle.put(request)
+
+
+def _compiled(core: Any, graph: Path, properties: dict[str, Any]) -> Any:
+    """The graph's engine, as it was kept from an earlier start or compiled now and kept.
+
+    OpenVINO's own cache takes an altered file for the engine, so a digest stands before it here.
+    """
+    if not os.environ.get(_CACHE_VARIABLE):
+        return core.compile_model(graph, "CPU", properties)
+    kept = Path(os.environ[_CACHE_VARIABLE]) / f"{_key(core, graph, properties)}.engine"
+    with contextlib.suppress(OSError, RuntimeError):
+        content = kept.read_bytes()
+        if content[:32] == hashlib.sha256(content[32:]).digest():
+            return core.import_model(io.BytesIO(content[32:]), "CPU", properties)
+    engine = core.compile_model(graph, "CPU", properties)
+    with contextlib.suppress(OSError):
+        _keep(kept, engine.export_model().getvalue())
+    return engine
+
+
+def _key(core: Any, graph: Path, properties: dict[str, Any]) -> str:
+    """Of everything that a compiled graph depends on."""
+    processor = core.get_property("CPU", "FULL_DEVICE_NAME")
+    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    cores = len(os.sched_getaffinity(0))
+    made_for = [openvino.get_version(), processor, sorted(capabilities), cores, properties]
+    text = json.dumps(made_for, sort_keys=True).encode()
+    return hashlib.sha256(text + hashlib.sha256(graph.read_bytes()).digest()).hexdigest()
+
+
+def _keep(kept: Path, engine: bytes) -> None:
+    """Write the file whole, and leave the newest ones alone."""
+    kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as file:
+        file.write(hashlib.sha256(engine).digest() + engine)
+    Path(file.name).replace(kept)
+    by_age = sorted(kept.parent.iterdir(), key=lambda path: path.stat().st_mtime)
+    for old in by_age[:-_KEPT_ENGINES]:
+        old.unlink(missing_ok=True)
 
 
 def _proven(graph: Path, precision: str) -> bool:

@@ -46,7 +46,7 @@ def server(
     given = replace(proven, repository=tmp_path / "repository")
 
     @contextmanager
-    def proven_server(_: ServerOptions) -> Any:
+    def proven_server(_: ServerOptions, **__: object) -> Any:
         yield given
 
     monkeypatch.setattr(run, "proven_server", proven_server)

@@ -272,7 +272,7 @@ def judge(
     """`ichclient infer` of the study into `out`, on the server of these tests."""
 
     @contextlib.contextmanager
-    def proven_server(_: object) -> Any:
+    def proven_server(_: object, **__: object) -> Any:
         yield proven
 
     for module in (infer, warm):

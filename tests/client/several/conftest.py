@@ -32,7 +32,7 @@ def starts(monkeypatch: pytest.MonkeyPatch, proven: ProvenServer) -> Starts:
     told = Starts()
 
     @contextmanager
-    def proven_server(_: ServerOptions) -> Iterator[ProvenServer]:
+    def proven_server(_: ServerOptions, **__: object) -> Iterator[ProvenServer]:
         told.count += 1
         if told.failures:
             raise told.failures.pop()

@@ -41,6 +41,7 @@ def test_a_study_that_comes_appears_where_it_belongs(
     until(seen.page, keys(10, 2, 1, 6, 3, 4, 5, 7, 8, 9))
     assert "fresh" in seen.page.get_attribute(f"#study-{key_of(10)}", "class").split()
     assert "fresh" not in seen.page.get_attribute(f"#study-{key_of(1)}", "class").split()
+    assert seen.page.inner_text("#news") == "1 new study"
     assert seen.said == []
 
 

@@ -188,6 +188,7 @@ def test_our_own_mistake_is_an_answer_and_is_told(
             b"411",
         ),
         (b"POST /logout HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n", b"411"),
+        (b"POST /login HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: 4\r\n\r\nGET ", b"411"),
         (b"POST /logout HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999\r\n\r\n", b"413"),
         (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n", b"431"),
         (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", b"414"),

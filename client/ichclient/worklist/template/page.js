@@ -5,6 +5,7 @@
   const list = document.getElementById("list");
   const search = document.getElementById("search");
   const words = document.getElementById("words");
+  const news = document.getElementById("news"); // for those who cannot see it change
   const alarm = document.getElementById("alarm");
   const studies = () => [...list.querySelectorAll(".study")];
   const clock = (date) => date.toLocaleTimeString("en-GB");
@@ -45,7 +46,9 @@
     const kind = focused && document.activeElement.tagName;
     list.innerHTML = html;
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-    for (const study of studies()) study.classList.toggle("fresh", !known.has(study.id));
+    const fresh = studies().filter((study) => !known.has(study.id));
+    for (const study of fresh) study.classList.add("fresh");
+    if (fresh.length) news.textContent = fresh.length === 1 ? "1 new study" : `${fresh.length} new studies`;
     known = new Set(studies().map((study) => study.id));
     filter();
     if (focused) document.getElementById(focused.id)?.querySelector(kind)?.focus({ preventScroll: true });
