@@ -34,7 +34,8 @@ class Deliveries:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Deliver within the block; a transfer that is under way at its end is finished first."""
-        thread = threading.Thread(target=self._run, name="ichclient-deliver")
+        # A second Ctrl-C does not wait for a slow transfer: it is asked for at the next start.
+        thread = threading.Thread(target=self._run, name="ichclient-deliver", daemon=True)
         thread.start()
         try:
             yield

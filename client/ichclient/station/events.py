@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from ichclient.audit.chain import Fact
 from ichclient.audit.log import AuditLog
-from ichclient.errors import IchClientError
+from ichclient.errors import AuditBroken, IchClientError
 from ichclient.plain import printable
 
 _BARE = re.compile(r"[\w.:@/+-]+")
@@ -24,6 +24,8 @@ class Events:
     def __init__(self, audit: AuditLog, line: Callable[[str], None]) -> None:
         self._audit = audit
         self._line = line
+        self.broken: AuditBroken | None = None
+        """Set once the audit log cannot go on: neither can the station."""
 
     def tell(self, event: str, **facts: Fact) -> None:
         """Write an event to the audit log, then as a line; raises what the audit log raises."""
@@ -35,6 +37,8 @@ class Events:
         try:
             self.tell(event, **facts)
         except IchClientError as error:
+            if isinstance(error, AuditBroken):
+                self.broken = error
             self.say("not_audited", of=event, reason=str(error))
             return False
         return True

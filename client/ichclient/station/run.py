@@ -74,8 +74,8 @@ def run_station(
 ) -> int | None:
     """Run the station at `path` until a signal; gives its number. `line` takes lines of log.
 
-    Raises StationError, AuditBroken and whatever `takes_in` raises as it begins. Call it from the
-    main thread of a process.
+    Raises StationError, whatever `takes_in` raises as it begins, and AuditBroken, also later when
+    the audit log was changed. Call it from the main thread of a process.
     """
     folder = StationFolder.made(path)
     for library in _BEFORE_THREADS:
@@ -128,6 +128,8 @@ def _work(
     """Judge, and clean up now and then, until the station stops."""
     clean_at = 0.0
     while not stopping.is_set():
+        if events.broken is not None:
+            raise events.broken
         try:
             if options.keep_days is not None and time.monotonic() >= clean_at:
                 clean_at = time.monotonic() + _CLEAN_EVERY_S

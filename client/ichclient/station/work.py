@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ichclient.errors import AuditBroken
 from ichclient.station.events import Events
 from ichclient.station.judging import Judge, Judged, Refused, objects_of
 from ichclient.station.queueing import queue_objects, remove_older
@@ -71,7 +72,10 @@ class Worker:
             self._events.say("waiting", key=key, after="station_ended")
 
     def step(self) -> bool:
-        """Judge the study whose turn it is; False where nothing waits. Raises Stopped."""
+        """Judge the study whose turn it is; False where nothing waits.
+
+        Raises Stopped, and AuditBroken, with the study waiting.
+        """
         options = self._options
         if self._unfinished is not None:  # not even its failure could be written
             self._station.put_back(self._unfinished)
@@ -91,6 +95,9 @@ class Worker:
         except Stopped:
             self._station.put_back(begun.key)
             self._events.say("waiting", key=begun.key, after="stopped")
+            raise
+        except AuditBroken:
+            self._station.put_back(begun.key)
             raise
         except IchError as error:
             self._again(begun, type(error).__name__, str(error))

@@ -40,6 +40,14 @@ def image_of(key: str = KEY, number: int = 1, at: float = 0.0, sha256: str = "")
     return StationImage(key, f"1.2.3.{number}", file, 100, sha256 or f"{number:064x}", at, "CT")
 
 
+def dcmtk(program: str) -> str:
+    """The path of a program of DCMTK's."""
+    path = shutil.which(program)
+    if path is None:
+        pytest.skip("DCMTK is absent: apt-get install --no-install-recommends dcmtk")
+    return path
+
+
 def until(true: Callable[[], object], within_s: float = 60.0) -> None:
     """Wait until something is true."""
     deadline = time.monotonic() + within_s
@@ -84,10 +92,15 @@ class Node:
         self, program: str, *files: Path, called: str = "ICHCLIENT", options: tuple[str, ...] = ()
     ) -> int:
         """Run a program of DCMTK's against the node; its exit code."""
-        path = shutil.which(program)
-        if path is None:
-            pytest.skip("DCMTK is absent: apt-get install --no-install-recommends dcmtk")
-        command = [path, "-aec", called, *options, "127.0.0.1", str(self.port), *map(str, files)]
+        command = [
+            dcmtk(program),
+            "-aec",
+            called,
+            *options,
+            "127.0.0.1",
+            str(self.port),
+            *map(str, files),
+        ]
         return subprocess.run(command, capture_output=True, timeout=120, check=False).returncode
 
     def send(self, *files: Path, options: tuple[str, ...] = ()) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from click.testing import CliRunner, Result
 from pydicom import dcmread
@@ -129,18 +129,8 @@ def test_an_embedded_server_is_kept_and_ends_with_its_station(
 
 def children_of(pid: int) -> dict[int, str]:
     """Every process below one, by its command line."""
-    listed = subprocess.run(
-        ["ps", "-e", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
-    )
-    rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
-    found, waiting = {}, [pid]
-    while waiting:
-        parent = waiting.pop()
-        for own, above, command in rows:
-            if int(above) == parent:
-                found[int(own)] = command
-                waiting.append(int(own))
-    return found
+    below = psutil.Process(pid).children(recursive=True)
+    return {process.pid: " ".join(process.cmdline()) for process in below}
 
 
 def test_a_second_station_and_a_taken_port_are_told(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ichclient.station.state import Phase
+from ichclient.station.folder import StationFolder
+from ichclient.station.state import Phase, Station
 
 from .conftest import Process, until
 
@@ -44,7 +46,7 @@ def test_a_killed_station_goes_on_where_it_was(
     point: str, few: list[Path], pacs: Any, start: Callable[..., Process],
     send: Callable[..., None],
 ) -> None:  # fmt: skip
-    options = ("--store-to", pacs.dimse, "--quiet", 3 if point == "received" else 0.3)
+    options = ("--store-to", pacs.dimse, "--quiet", 600 if point == "received" else 0.3)
     station = start(*options)
     if point == "received":
         send(few[0], release=False)
@@ -58,6 +60,8 @@ def test_a_killed_station_goes_on_where_it_was(
     again = start(*options)
     if point == "received":
         send(*few)  # whoever was answered nothing sends again
+        with Station(StationFolder.found(again.state)) as state:
+            state.rerun(state.studies()[0].key, time.time())  # no need to wait for the quiet time
     until(lambda: [study.phase for study in again.studies()] == [Phase.JUDGED], within_s=120)
     until(lambda: again.unsent() == 0)
     assert again.stop() == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from pydicom.uid import MRImageStorage
 from ichclient.station.peers import peers_from_texts
 from ichclient.station.state import Phase, Station
 
-from .conftest import Node, association, listening_node, sent, told, until
+from .conftest import Node, association, dcmtk, listening_node, sent, told, until
 
 
 def test_an_echo_is_answered(node: Node) -> None:
@@ -46,14 +47,13 @@ def test_dcmsend_brings_a_folder(node: Node, files: list[Path]) -> None:
 def test_packed_images_are_taken_as_they_are(
     node: Node, files: list[Path], tmp_path: Path, option: str, syntax: str
 ) -> None:
-    import subprocess
-
     tools = {
         "-xs": ["dcmcjpeg"], "-xt": ["dcmcjpls"], "-xr": ["dcmcrle"],
         "-xd": ["dcmconv", "+td"], "-xb": ["dcmconv", "+tb"],
     }  # fmt: skip
     packed = tmp_path / "packed.dcm"
-    subprocess.run([*tools[option], files[0], packed], check=True)
+    program, *how = tools[option]
+    subprocess.run([dcmtk(program), *how, files[0], packed], check=True)
     assert node.send(packed, options=(option,)) == 0
     (kept,) = map(dcmread, node.kept)
     assert str(kept.file_meta.TransferSyntaxUID).rpartition(".")[2] == syntax

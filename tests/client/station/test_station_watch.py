@@ -20,7 +20,7 @@ from ichclient.station.shelf import Room, Shelf
 from ichclient.station.state import Station
 from ichclient.station.watch import Watch, WatchOptions, refuse_folder
 
-from .conftest import ROOM, listening_node
+from .conftest import ROOM, dcmtk, listening_node
 
 
 class Watched:
@@ -77,7 +77,7 @@ def test_a_file_that_grows_is_left_until_it_is_whole(watched: Watched, files: li
 def test_a_packed_file_is_whole_with_its_end(
     watched: Watched, files: list[Path], tool: str, tmp_path: Path
 ) -> None:
-    subprocess.run([tool, files[0], tmp_path / "packed"], check=True)
+    subprocess.run([dcmtk(tool), files[0], tmp_path / "packed"], check=True)
     content = (tmp_path / "packed").read_bytes()
     (watched.folder / "IM").write_bytes(content[:-20])
     assert watched.look(0, 5) == 0

@@ -13,7 +13,7 @@ from pydicom.uid import generate_uid
 from ichclient.audit.keyed import Pseudonyms
 from ichclient.audit.log import AuditLog
 from ichclient.delivery.outbox import Outbox, opened_outbox
-from ichclient.errors import RefusedInput, ServerUnreachable
+from ichclient.errors import AuditBroken, RefusedInput, ServerUnreachable
 from ichclient.sources.options import SourceOptions
 from ichclient.station import judging
 from ichclient.station.deliveries import Deliveries
@@ -193,6 +193,18 @@ def test_a_station_that_stops_puts_its_study_back(bench: Bench, receive: Receive
     with pytest.raises(Stopped):
         bench.after(60)
     assert (bench.study.phase, bench.study.attempts) == (Phase.WAITING, 0)
+
+
+def test_nothing_is_judged_that_the_audit_log_cannot_note(bench: Bench, receive: Receive) -> None:
+    receive(at=1000)
+    log = bench.station.folder.path / "audit.jsonl"
+    bench.events.tell("started")
+    log.write_text(log.read_text().replace("started", "stopped"))
+    with pytest.raises(AuditBroken):
+        bench.after(60)
+    assert (bench.study.phase, bench.study.attempts) == (Phase.WAITING, 0)
+    assert isinstance(bench.events.broken, AuditBroken)  # of the line before, that images came
+    assert bench.judge.keys == []
 
 
 def test_a_study_is_not_left_behind_where_its_end_could_not_be_written(
