@@ -1,4 +1,4 @@
-"""The phantom in examples/ -> the pictures of these documents, made again from what is written now.
+"""The phantom in examples/ -> the pictures of report and objects, made again as they are now.
 
     python docs/pictures/make.py            # needs the extras dev and local, and Chromium
     python docs/pictures/make.py --url HOST:PORT --out elsewhere/
