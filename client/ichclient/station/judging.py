@@ -62,7 +62,7 @@ class Judge:
     def judge(self, key: str, progress: Progress) -> Judged | Refused:
         """Judge the images that are there now; raises whatever may pass, and what `progress` does.
 
-        Where objects cannot name the images (multi-frame), the result comes without objects.
+        Where no object can refer to the images honestly, the result comes without objects.
         """
         if missing := missing_images(self._station, key):
             return Refused(
