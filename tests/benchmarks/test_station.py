@@ -15,7 +15,7 @@ from ichclient.station.state import Identity, Outcome, Station, StationImage
 
 CHECKOUT = Path(__file__).parents[2]
 TINY = [
-    "--waiting", "1", "--waiting", "2", "--rounds", "1", "--quiet", "0.5", "--memory-studies", "2",
+    "--waiting", "2", "--rounds", "1", "--quiet", "0.5", "--memory-studies", "1",
     "--look-every", "1",
 ]  # fmt: skip
 
@@ -27,6 +27,7 @@ def station(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.mark.triton
+@pytest.mark.timeout(600)  # three servers start in it
 def test_numbers_come_with_their_conditions(
     station: ModuleType, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,14 +41,13 @@ def test_numbers_come_with_their_conditions(
     document = json.loads(done.stdout)
     assert json.loads(out.read_text()) == document
     found = document["measurements"]
-    for count in ("1", "2"):
-        row = found["latency"][count]
-        assert 0 < row["report_s"]["first"] <= row["report_s"]["last"]
-        assert row["report_s"]["last"] <= row["last_object_s"]["last"]
-        assert len(row["runs_s"][0]) == int(count)
+    row = found["latency"]["2"]
+    assert 0 < row["report_s"]["first"] <= row["report_s"]["last"]
+    assert row["report_s"]["last"] <= row["last_object_s"]["last"]
+    assert len(row["runs_s"][0]) == 2
     assert found["report"]["page_bytes"] > 10_000
     assert found["report"]["page_drawn_s"] > 0
-    assert [look["studies"] for look in found["memory"]["looks"]] == [1, 2]
+    assert [look["studies"] for look in found["memory"]["looks"]] == [1]
     assert all(look["listener_mib"] > 10 for look in found["memory"]["looks"])
     assert document["conditions"]["quiet_s"] == 0.5
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("ich-station")] == []
