@@ -164,5 +164,5 @@ def _told_of_log(log_path: Path) -> Iterator[None]:
         yield
     except ServerUnreachable as error:
         raise ServerUnreachable(
-            f"The embedded Triton server ended during its work; its log is {log_path}."
+            f"The embedded Triton server ended, or stands still; its log is {log_path}."
         ) from error
