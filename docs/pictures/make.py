@@ -15,7 +15,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,8 @@ _RED = np.array([255, 64, 64], dtype=np.float32)
 _GAP_PX = 8
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Judge the phantom and draw every picture into a folder."""
+def main(arguments: list[str] | None = None, chromium: Any = None) -> None:
+    """Judge the phantom and draw every picture into a folder; `chromium` is a browser, if open."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", help="a server to judge on, instead of an embedded one")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
@@ -47,15 +47,15 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         result = result_from_path(PHANTOM, ServerOptions(url=chosen.url), out=folder, dicom=True)
-        for file, picture in (*pages(folder / REPORT_FILE), objects(folder, result)):
+        for file, picture in (*pages(folder / REPORT_FILE, chromium), objects(folder, result)):
             # A palette of 256 colours: half the bytes, and no difference to the eye.
             small = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
             small.save(chosen.out / file, optimize=True)
 
 
-def pages(report: Path) -> Iterator[tuple[str, Image.Image]]:
+def pages(report: Path, opened_before: Any) -> Iterator[tuple[str, Image.Image]]:
     """The page in a light scheme, its series in a dark one, and on a phone."""
-    with browser() as chromium:
+    with nullcontext(opened_before) if opened_before else browser() as chromium:
         light = opened(chromium, report, viewport=_TALL)
         yield "report.png", shot(light)
         dark = opened(chromium, report, viewport=_DESKTOP, color_scheme="dark")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,19 +18,16 @@ MOST_BYTES = 200 * 1024
 
 
 def test_every_picture_is_made_again_from_the_phantom(
-    checkout: Path, served: RunningServer, tmp_path: Path
+    checkout: Path, served: RunningServer, chromium: Any, tmp_path: Path
 ) -> None:
-    pytest.importorskip("playwright", reason="playwright is not installed")
     pytest.importorskip("highdicom", reason="highdicom is not installed")
-    if shutil.which("chromium") is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
     pictures = checkout / "docs" / "pictures"
     spec = importlib.util.spec_from_file_location("make_pictures", pictures / "make.py")
     assert spec is not None
     assert spec.loader is not None
     make = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make)
-    make.main(["--url", served.url, "--out", str(tmp_path)])
+    make.main(["--url", served.url, "--out", str(tmp_path)], chromium)
     made = {path.name: path for path in tmp_path.iterdir()}
     # The work list's show an evening of invented studies that were not judged, and no phantom.
     shown = {path.name for path in pictures.glob("*.png") if "worklist" not in path.name}
