@@ -11,10 +11,7 @@ import io
 import json
 import os
 import tempfile
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -35,9 +32,8 @@ class TritonPythonModel:
     """Requests are cut into pieces that run side by side, each on its share of the cores.
 
     Cores that work on one piece together wait for each other at every layer, and for whatever else
-    the machine does; cores with a piece each do not. While a request is answered the next one is
-    read, so `execute` returns before its answers are sent. Pieces depend on the number of slices
-    alone, so a slice's score never depends on who else is asking.
+    the machine does; cores with a piece each do not. Pieces depend on the number of slices alone,
+    so a slice's score never depends on who else is asking.
 
     A slice that cannot be judged gets NaN in the first output (a member's LOGIT, the fused
     engine's SCORE), and the next step refuses it.
@@ -65,57 +61,45 @@ class TritonPythonModel:
         }
         engine = _compiled(core, graph, properties)
         self._outputs = config["output"]
-        self._idle: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(self._streams):
-            self._idle.put(engine.create_infer_request())
-        # Once, before there are threads: OpenVINO's bindings finish themselves at their first use,
-        # and two threads that were first together were seen to wait for each other for ever.
-        self._run(np.zeros((1, *map(int, config["input"][0]["dims"])), dtype=np.float16))
-        self._pieces = ThreadPoolExecutor(self._streams, thread_name_prefix="ich-piece")
-        # One more than can run, so that the next request is there when one of them is done.
-        self._answers = ThreadPoolExecutor(self._streams + 1, thread_name_prefix="ich-answer")
-        self._under_way: deque[Future[None]] = deque()
+        self._requests = [engine.create_infer_request() for _ in range(self._streams)]
 
-    def execute(self, requests: list[Any]) -> None:
-        """Begin to answer each request; waits where as many are under way as may be."""
-        for request in requests:
-            if len(self._under_way) > self._streams:
-                self._under_way.popleft().result()
-            hu = pb_utils.get_input_tensor_by_name(request, "HU").as_numpy()
-            answering = self._answers.submit(self._answer, hu, request.get_response_sender())
-            self._under_way.append(answering)
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Run each request's slices and answer in the order of the requests."""
+        return [self._response(request) for request in requests]
 
-    def finalize(self) -> None:
-        """Answer what is under way."""
-        self._answers.shutdown()
-        self._pieces.shutdown()
-
-    def _answer(self, hu: Any, sender: Any) -> None:
+    def _response(self, request: Any) -> Any:
+        hu = pb_utils.get_input_tensor_by_name(request, "HU").as_numpy()
         try:
             tensors = self._tensors(hu)
-        except Exception as error:  # whatever it is: without an answer a client waits for ever
+        except RuntimeError as error:
             pb_utils.Logger.log_error(f"OpenVINO could not run HU {hu.shape}: {error}")
             tensors = nothing_from_outputs(self._outputs, len(hu))
         answers = with_unsound_hu_marked(tensors, hu)
-        response = pb_utils.InferenceResponse(
+        return pb_utils.InferenceResponse(
             [pb_utils.Tensor(name, values) for name, values in answers.items()]
         )
-        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def _tensors(self, hu: Any) -> dict[str, Any]:
-        """Every output for HU [N, S, R, C]."""
-        size = min(_PIECE_SLICES, -(-len(hu) // self._streams))
-        pieces = (hu[start : start + size] for start in range(0, len(hu), size))
-        parts = list(self._pieces.map(self._run, pieces))
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        """Every output for HU [N, S, R, C].
 
-    def _run(self, hu: Any) -> dict[str, Any]:
-        request = self._idle.get()
-        try:
-            results = request.infer([hu], share_inputs=True)
-            return {output["name"]: results[output["name"]] for output in self._outputs}
-        finally:
-            self._idle.put(request)
+        OpenVINO's own threads do the work. Threads of Python that called it were seen to wait for
+        each other for ever.
+        """
+        size = min(_PIECE_SLICES, -(-len(hu) // self._streams))
+        pieces = [hu[start : start + size] for start in range(0, len(hu), size)]
+        parts: list[dict[str, Any]] = [{} for _ in pieces]
+        for first in range(0, len(pieces), self._streams):
+            begun = list(zip(self._requests, range(first, len(pieces)), strict=False))
+            try:
+                for request, place in begun:
+                    request.start_async([pieces[place]], share_inputs=True)
+            finally:
+                for request, _ in begun:
+                    request.wait()
+            for request, place in begun:
+                results = request.results
+                parts[place] = {out["name"]: results[out["name"]] for out in self._outputs}
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _compiled(core: Any, graph: Path, properties: dict[str, Any]) -> Any:
