@@ -8,7 +8,6 @@ turns on the same files in one run. How each number is measured stands in `bench
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from benchmarks.errors import BenchmarkError, Disagreement
 from benchmarks.intake_files import SYNTAXES, slices_from_study, write_headers, write_series
 from benchmarks.memory import peak_memory
 from benchmarks.paired import timed_s
-from benchmarks.written import write_whole
+from benchmarks.written import hand_over
 from ichclient.attributes import KEYWORDS
 from ichclient.dicom import headers_from_path
 from ichclient.ending_cli import told
@@ -263,13 +262,7 @@ def print_table(document: Mapping[str, Any]) -> None:
 def main(as_json: bool, out: Path | None, **work: Any) -> None:
     """Measure header scan, decoding and memory of intake against pydicom."""
     document = measured(Workload(**work), say=lambda text: click.echo(text, err=True))
-    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
-    if as_json:
-        click.echo(text, nl=False)
-    else:
-        print_table(document)
-    if out is not None:
-        write_whole(out, text)
+    hand_over(document, print_table, as_json=as_json, out=out)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ before anything is timed. How each number is measured stands in `benchmarks/READ
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 import time
@@ -25,7 +24,7 @@ from benchmarks.conditions import conditions_of_run, load_average, now_utc
 from benchmarks.errors import Disagreement
 from benchmarks.intake_files import SYNTAXES, slices_from_study, write_series
 from benchmarks.paired import timed_s
-from benchmarks.written import write_whole
+from benchmarks.written import hand_over
 from ichclient.connect import ServerOptions, proven_server
 from ichclient.ending_cli import told
 from ichclient.held import HeldSlices
@@ -178,13 +177,7 @@ def print_table(document: Mapping[str, Any]) -> None:
 def main(as_json: bool, out: Path | None, **work: Any) -> None:
     """Measure the seconds and bytes of a result's files."""
     document = measured(Workload(**work), say=lambda text: click.echo(text, err=True))
-    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
-    if as_json:
-        click.echo(text, nl=False)
-    else:
-        print_table(document)
-    if out is not None:
-        write_whole(out, text)
+    hand_over(document, print_table, as_json=as_json, out=out)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ number is measured stands in `benchmarks/README.md`.
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +36,7 @@ from benchmarks.station_traffic import (
     tiny_images,
 )
 from benchmarks.work import TOLERANCE_SCORE
-from benchmarks.written import write_whole
+from benchmarks.written import hand_over
 from ichclient.connect import ServerOptions
 from ichclient.ending_cli import told
 from ichclient.infer import result_from_path
@@ -275,13 +274,7 @@ def print_table(document: Mapping[str, Any]) -> None:
 def main(as_json: bool, out: Path | None, **work: Any) -> None:
     """Measure how soon a station delivers, and what it needs."""
     document = measured(Workload(**work), say=lambda text: click.echo(text, err=True))
-    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
-    if as_json:
-        click.echo(text, nl=False)
-    else:
-        print_table(document)
-    if out is not None:
-        write_whole(out, text)
+    hand_over(document, print_table, as_json=as_json, out=out)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,14 @@
-"""Result -> its file, whole or not at all."""
+"""Result -> stdout, and its file, whole or not at all."""
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import click
 
 from benchmarks.errors import BenchmarkError
 
@@ -18,3 +23,16 @@ def write_whole(path: Path, text: str) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise BenchmarkError(f"{path} cannot be written ({error.strerror}).") from error
+
+
+def hand_over(
+    document: dict[str, Any], table: Callable[[Any], object], *, as_json: bool, out: Path | None
+) -> None:
+    """Print a result as JSON or as its table, and write its file if there is one."""
+    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
+    if as_json:
+        click.echo(text, nl=False)
+    else:
+        table(document)
+    if out is not None:
+        write_whole(out, text)

@@ -104,7 +104,7 @@ def considered_from_path(
 
 def result_from_path(
     path: Path | str,
-    judge: ServerOptions | WarmServer,
+    judge: ServerOptions | WarmServer | ProvenServer,
     *,
     source: SourceOptions | None = None,
     series_uid: str | None = None,
@@ -118,9 +118,10 @@ def result_from_path(
     """Judge the study at `path`, and write its result into the folder `out` if there is one.
 
     `path` is whatever `opened_source` opens. `judge` says which server is used for this study
-    alone, or is the one that many studies share. With `dicom` the result is written as DICOM
-    objects too; that needs a folder. Raises an IchError for whatever stands in the way; nothing is
-    written then, except that with `dicom` a refused study gets a report that says so.
+    alone, or is the one that many studies share, proven by now or not. With `dicom` the result is
+    written as DICOM objects too; that needs a folder. Raises an IchError for whatever stands in the
+    way; nothing is written then, except that with `dicom` a refused study gets a report that says
+    so.
     """
     started = time.monotonic()
     keep_memory()
@@ -272,8 +273,10 @@ def _slice_scores(judged: Judged, series: Series) -> SliceScores:
 
 
 def _server(
-    judge: ServerOptions | WarmServer, meanwhile: Callable[[], object]
+    judge: ServerOptions | WarmServer | ProvenServer, meanwhile: Callable[[], object]
 ) -> AbstractContextManager[ProvenServer]:
+    if isinstance(judge, ProvenServer):
+        return contextlib.nullcontext(judge)
     if isinstance(judge, WarmServer):
         return judge.lent()
     return proven_server(judge, meanwhile=meanwhile)

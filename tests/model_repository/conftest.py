@@ -45,12 +45,7 @@ class Loaded:
     backend: ModuleType
 
     def answers(self, *requests: Arrays) -> list[Any]:
-        """What the model returns, or sends while it goes on."""
-        asked = [self.backend.InferenceRequest(r) for r in requests]
-        returned = self.model.execute(asked)
-        if returned is not None:
-            return list(returned)
-        return [request.get_response_sender().response() for request in asked]
+        return list(self.model.execute([self.backend.InferenceRequest(r) for r in requests]))
 
     def answer(self, request: Arrays) -> dict[str, NDArray[np.generic]]:
         """The tensors of one answer, which must be no error."""

@@ -5,7 +5,6 @@ The same models are tested under the real server too; here they can be looked at
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -42,35 +41,11 @@ class Tensor:
         return self._values
 
 
-TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1
-
-
-class InferenceResponseSender:
-    """Takes the one response to a request, from any thread."""
-
-    def __init__(self) -> None:
-        self._sent: queue.Queue[InferenceResponse] = queue.Queue()
-
-    def send(self, response: InferenceResponse, flags: int) -> None:
-        assert flags == TRITONSERVER_RESPONSE_COMPLETE_FINAL
-        self._sent.put(response)
-
-    def response(self) -> InferenceResponse:
-        """The response, when it has come; there must be no other."""
-        response = self._sent.get(timeout=60)
-        assert self._sent.empty()
-        return response
-
-
 class InferenceRequest:
     """What a client sent; an optional input may be absent."""
 
     def __init__(self, values: Mapping[str, NDArray[np.generic]]) -> None:
         self._tensors = {name: Tensor(name, value) for name, value in values.items()}
-        self._sender = InferenceResponseSender()
-
-    def get_response_sender(self) -> InferenceResponseSender:
-        return self._sender
 
     def tensor(self, name: str) -> Tensor | None:
         return self._tensors.get(name)

@@ -15,7 +15,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ichclient.acceptance.figures import Outcome
-from ichclient.acceptance.judge import result_on_server
 from ichclient.acceptance.labels import Case, Labels
 from ichclient.acceptance.page import page_from_acceptance
 from ichclient.acceptance.record import (
@@ -30,6 +29,7 @@ from ichclient.acceptance.signed import SIGNATURE_FILE, STATEMENT_FILE
 from ichclient.combination import known_reference, known_spec
 from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.errors import BadLabels, BadRules, NothingFound, RefusedInput
+from ichclient.infer import result_from_path
 from ichclient.output import output_folder, write_files
 from ichclient.result import REPORT_FILE, RESULT_FILE, Bundle, Result
 from ichclient.rules import DEFAULT_BOOK, RuleBook
@@ -128,8 +128,8 @@ def _outcome(
     if (folder / RESULT_FILE).is_file():
         return _judged(case, result_from_file(folder), spec, out)
     try:
-        result = result_on_server(
-            study, server, folder, source=asked.source, book=asked.book, slab_mm=asked.slab_mm
+        result = result_from_path(
+            study, server, out=folder, source=asked.source, book=asked.book, slab_mm=asked.slab_mm
         )
     except (NothingFound, RefusedInput) as error:
         code = error.code if isinstance(error, RefusedInput) else "nothing_found"
