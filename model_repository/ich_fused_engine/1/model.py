@@ -22,18 +22,19 @@ from ichcore.unjudged import nothing_from_outputs, with_unsound_hu_marked
 from ichcore.wire import build_record_file
 
 _MOST_STREAMS = 4
-_PIECE_SLICES = 4
+_UNDER_WAY = 2
+"""Slices that OpenVINO holds for each stream: one that runs, and one that waits for it."""
 _CACHE_VARIABLE = "ICH_ENGINE_CACHE"
 """Names a folder in which compiled graphs are kept; without it none is."""
 _KEPT_ENGINES = 16
 
 
 class TritonPythonModel:
-    """Requests are cut into pieces that run side by side, each on its share of the cores.
+    """The slices of a request run one by one, as many side by side as there are cores.
 
-    Cores that work on one piece together wait for each other at every layer, and for whatever else
-    the machine does; cores with a piece each do not. Pieces depend on the number of slices alone,
-    so a slice's score never depends on who else is asking.
+    Cores that work on one slice together wait for each other at every layer, and for whatever else
+    the machine does; cores with a slice each do not. A graph whose shape is fixed to one slice is
+    also the faster one, and no slice's score depends on which others came with it.
 
     A slice that cannot be judged gets NaN in the first output (a member's LOGIT, the fused
     engine's SCORE), and the next step refuses it.
@@ -52,16 +53,16 @@ class TritonPythonModel:
             )
         core = openvino.Core()
         here = asked.upper() in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self._streams = min(len(os.sched_getaffinity(0)), _MOST_STREAMS)
+        streams = min(len(os.sched_getaffinity(0)), _MOST_STREAMS)
         # Several members share the cores: pinned threads would pile up on the same ones.
         properties = {
             "INFERENCE_PRECISION_HINT": asked if here and _proven(graph, asked) else "f32",
             "ENABLE_CPU_PINNING": False,
-            "NUM_STREAMS": self._streams,
+            "NUM_STREAMS": streams,
         }
         engine = _compiled(core, graph, properties)
         self._outputs = config["output"]
-        self._requests = [engine.create_infer_request() for _ in range(self._streams)]
+        self._under_way = [engine.create_infer_request() for _ in range(_UNDER_WAY * streams)]
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Run each request's slices and answer in the order of the requests."""
@@ -85,21 +86,29 @@ class TritonPythonModel:
         OpenVINO's own threads do the work. Threads of Python that called it were seen to wait for
         each other for ever.
         """
-        size = min(_PIECE_SLICES, -(-len(hu) // self._streams))
-        pieces = [hu[start : start + size] for start in range(0, len(hu), size)]
-        parts: list[dict[str, Any]] = [{} for _ in pieces]
-        for first in range(0, len(pieces), self._streams):
-            begun = list(zip(self._requests, range(first, len(pieces)), strict=False))
-            try:
-                for request, place in begun:
-                    request.start_async([pieces[place]], share_inputs=True)
-            finally:
-                for request, _ in begun:
+        made = nothing_from_outputs(self._outputs, len(hu))
+        most = len(self._under_way)
+        try:
+            for place in range(len(hu)):
+                if place >= most:
+                    self._take(place - most, made)
+                one = hu[place : place + 1]
+                self._under_way[place % most].start_async([one], share_inputs=True)
+            for place in range(max(0, len(hu) - most), len(hu)):
+                self._take(place, made)
+        finally:
+            for request in self._under_way:  # they read HU in its place
+                with contextlib.suppress(RuntimeError):
                     request.wait()
-            for request, place in begun:
-                results = request.results
-                parts[place] = {out["name"]: results[out["name"]] for out in self._outputs}
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return made
+
+    def _take(self, place: int, made: dict[str, Any]) -> None:
+        """Wait for the slice at `place`, and put its outputs there."""
+        request = self._under_way[place % len(self._under_way)]
+        request.wait()
+        results = request.results
+        for name, values in made.items():
+            values[place] = results[name][0]
 
 
 def _compiled(core: Any, graph: Path, properties: dict[str, Any]) -> Any:
@@ -108,16 +117,25 @@ def _compiled(core: Any, graph: Path, properties: dict[str, Any]) -> Any:
     OpenVINO's own cache takes an altered file for the engine, so a digest stands before it here.
     """
     if not os.environ.get(_CACHE_VARIABLE):
-        return core.compile_model(graph, "CPU", properties)
+        return _made(core, graph, properties)
     kept = Path(os.environ[_CACHE_VARIABLE]) / f"{_key(core, graph, properties)}.engine"
     with contextlib.suppress(OSError, RuntimeError):
         content = kept.read_bytes()
         if content[:32] == hashlib.sha256(content[32:]).digest():
             return core.import_model(io.BytesIO(content[32:]), "CPU", properties)
-    engine = core.compile_model(graph, "CPU", properties)
+    engine = _made(core, graph, properties)
     with contextlib.suppress(OSError):
         _keep(kept, engine.export_model().getvalue())
     return engine
+
+
+def _made(core: Any, graph: Path, properties: dict[str, Any]) -> Any:
+    """The graph compiled for one slice."""
+    model = core.read_model(graph)
+    one = model.inputs[0].get_partial_shape()
+    one[0] = 1
+    model.reshape(one)
+    return core.compile_model(model, "CPU", properties)
 
 
 def _key(core: Any, graph: Path, properties: dict[str, Any]) -> str:
@@ -125,7 +143,8 @@ def _key(core: Any, graph: Path, properties: dict[str, Any]) -> str:
     processor = core.get_property("CPU", "FULL_DEVICE_NAME")
     capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     cores = len(os.sched_getaffinity(0))
-    made_for = [openvino.get_version(), processor, sorted(capabilities), cores, properties]
+    shape = "one slice"
+    made_for = [openvino.get_version(), processor, sorted(capabilities), cores, properties, shape]
     text = json.dumps(made_for, sort_keys=True).encode()
     return hashlib.sha256(text + hashlib.sha256(graph.read_bytes()).digest()).hexdigest()
 
