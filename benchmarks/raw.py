@@ -28,7 +28,7 @@ from benchmarks.windows import Measured, Pace, measured
 from ichcore.wire import FUSED_ENGINE_MODEL
 from ichexport.entry import graph_of, released_record
 
-PIECE_SLICES = 4
+PIECE_SLICES = 2
 
 
 def settings_of_repository(
