@@ -73,7 +73,8 @@ def _settings(bench: Bench) -> dict[str, EngineSettings]:
         return found
     others = (
         replace(best, streams=1, piece_slices=8),
-        replace(best, piece_slices=2),
+        replace(best, piece_slices=1),
+        replace(best, piece_slices=4),
         replace(best, piece_slices=8),
         replace(best, pinned=True),
     )
