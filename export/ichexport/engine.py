@@ -32,7 +32,7 @@ from ichexport.entry import (
     released_record,
     scratch_in,
 )
-from ichexport.errors import ParityError
+from ichexport.errors import CannotRunHere, ParityError
 from ichexport.gate import Reference
 from ichexport.graph import member_from_graph
 from ichexport.manifest import sha256_from_file
@@ -42,7 +42,7 @@ from ichexport.proofs import NOT_RUN, PASSED, REFUSED
 from ichexport.rerun import combined_with
 from ichexport.rounding import rounding_graph
 from ichexport.routes import ROUTES
-from ichexport.routes.route import Built, CannotRunHere, Route, RouteOptions, Source
+from ichexport.routes.route import Built, Route, RouteOptions, Source
 from ichexport.studies import Studies
 from ichexport.targets import ONNX_FILE
 from ichexport.typed import typed_graph

@@ -7,6 +7,7 @@ ichcore.errors.IchError
     +-- PrecisionError  8    an engine calculates in another type than was asked for
     +-- UnprovenError   8    an engine may not serve before it has run and agreed
     +-- DriftError     10    a committed file differs from what its spec generates
+    +-- CannotRunHere   1    an engine was built, and this machine cannot run it
 """
 
 from __future__ import annotations
@@ -46,3 +47,7 @@ class DriftError(IchExportError):
     """A committed file differs from what its typed spec generates."""
 
     exit_code = 10
+
+
+class CannotRunHere(IchExportError):
+    """An engine was built, and this machine lacks what it needs to run."""

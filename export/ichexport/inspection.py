@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ichexport.audit import layers_from_onnx
-from ichexport.errors import DriftError, IchExportError
+from ichexport.errors import CannotRunHere, DriftError, IchExportError
 from ichexport.merging import loaded_graph
 from ichexport.proofs import (
     Proof,
@@ -24,7 +24,6 @@ from ichexport.proofs import (
     record_of,
     refuse_other_engine,
 )
-from ichexport.routes.route import CannotRunHere
 from ichexport.targets import ONNX_FILE
 
 _WIRE_TYPES = {"FLOAT": "FP32", "FLOAT16": "FP16"}

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from ichexport.audit import layers_from_inspector
 from ichexport.engines import Runner
-from ichexport.errors import IchExportError
-from ichexport.routes.route import CannotRunHere
+from ichexport.errors import CannotRunHere, IchExportError
 from ichexport.tensorrt_library import Library
 
 Launcher = Callable[[Any], dict[str, Any]]

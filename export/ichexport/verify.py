@@ -12,7 +12,7 @@ from typing import Any
 
 from ichcore import EnsembleSpec
 from ichcore.wire import FUSED_ENGINE_MODEL
-from ichexport.errors import DriftError, UnprovenError
+from ichexport.errors import CannotRunHere, DriftError, UnprovenError
 from ichexport.manifest import MANIFEST_FILE, altered_files, sha256_from_file
 from ichexport.proofs import (
     NOT_RUN,
@@ -78,7 +78,6 @@ def prove_not_run(
     from ichexport.entry import write_record
     from ichexport.release import changed_whole
     from ichexport.rerun import parity_from_run, rerun
-    from ichexport.routes.route import CannotRunHere
     from ichexport.studies import studies_from_file
 
     with changed_whole(repository) as fresh:

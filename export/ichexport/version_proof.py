@@ -11,7 +11,7 @@ from ichcore import Combined, EnsembleSpec
 from ichcore.wire import FUSED_ENGINE_MODEL
 from ichexport.engine import reference_from_repository
 from ichexport.engines import onnxruntime_from_onnx
-from ichexport.errors import ParityError, UnprovenError
+from ichexport.errors import CannotRunHere, ParityError, UnprovenError
 from ichexport.gate import largest_difference
 from ichexport.golden import TOLERANCE_SCORE, combined_from_runners
 from ichexport.proofs import (
@@ -24,7 +24,6 @@ from ichexport.proofs import (
 )
 from ichexport.repository import spec_of_repository
 from ichexport.rerun import parity_from_run, rerun
-from ichexport.routes.route import CannotRunHere
 from ichexport.studies import studies_from_file
 from ichexport.targets import ONNX_FILE, PLAN_FILE
 from ichexport.verify import refuse_unproven

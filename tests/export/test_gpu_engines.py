@@ -12,12 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 from ichexport.engines import Runner
-from ichexport.errors import IchExportError, MissingExtra
+from ichexport.errors import CannotRunHere, IchExportError, MissingExtra
 from ichexport.members import Member
 from ichexport.parity import torch_from_member
 from ichexport.plan_runner import gpu_here
 from ichexport.routes import ROUTES
-from ichexport.routes.route import Built, CannotRunHere, Source
+from ichexport.routes.route import Built, Source
 from ichexport.typed import typed_graph
 
 HU = NDArray[np.float16]

@@ -16,13 +16,13 @@ from onnx import TensorProto, helper
 
 from ichexport.audit import layers_from_network, layers_from_onnx
 from ichexport.cli import main
-from ichexport.errors import IchExportError, PrecisionError
+from ichexport.errors import CannotRunHere, IchExportError, PrecisionError
 from ichexport.manifest import sha256_from_file
 from ichexport.members import ENCODERS
 from ichexport.plans import plan_from_onnx
 from ichexport.repository import write_manifest
 from ichexport.routes import tensorrt_rtx as route
-from ichexport.routes.route import CannotRunHere, Source
+from ichexport.routes.route import Source
 from ichexport.tensorrt_library import tensorrt_rtx
 from ichexport.typed import typed_graph
 

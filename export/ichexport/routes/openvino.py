@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from ichexport.audit import layers_from_openvino
 from ichexport.engines import Runner, openvino_from_onnx, openvino_has_bf16
-from ichexport.errors import IchExportError
-from ichexport.routes.route import Built, CannotRunHere, Source
+from ichexport.errors import CannotRunHere, IchExportError
+from ichexport.routes.route import Built, Source
 from ichexport.targets import INT8_FILE, ONNX_FILE
 
 PRECISIONS = ("f32", "bf16", "int8")

@@ -11,12 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ichexport.engines import Runner
-from ichexport.errors import IchExportError
 from ichexport.members import Member
-
-
-class CannotRunHere(IchExportError):
-    """An engine was built, and this machine lacks what it needs to run."""
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 from ichcore.wire import MAX_BATCH_SIZE
 from ichexport.engines import Runner
-from ichexport.errors import IchExportError
+from ichexport.errors import CannotRunHere, IchExportError
 from ichexport.plan_runner import gpu_here, layers_from_plan, runner_from_plan
 from ichexport.plans import Batch, plan_from_onnx
-from ichexport.routes.route import Built, CannotRunHere, Source
+from ichexport.routes.route import Built, Source
 from ichexport.targets import PLAN_FILE
 from ichexport.tensorrt_library import tensorrt
 

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 from ichcore.wire import MAX_BATCH_SIZE
 from ichexport.engines import Runner
-from ichexport.errors import IchExportError
+from ichexport.errors import CannotRunHere, IchExportError
 from ichexport.plan_runner import gpu_here, runner_from_plan
 from ichexport.plans import Batch, plan_from_onnx
-from ichexport.routes.route import Built, CannotRunHere, Source
+from ichexport.routes.route import Built, Source
 from ichexport.routes.tensorrt import refuse_other_batch, refuse_other_level
 from ichexport.targets import RTX_FILE
 from ichexport.tensorrt_library import tensorrt_rtx

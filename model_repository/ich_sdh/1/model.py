@@ -14,7 +14,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import openvino
 import triton_python_backend_utils as pb_utils
 
