@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -115,9 +115,10 @@ def measured(
 
 
 def network_measured(
-    encoder: str, hu: Any, folder: Path, precisions: Sequence[str], plan: Mapping[int, int]
-) -> dict[str, Any]:
-    """Every runtime on one network; one that is absent, or wrong, is named with its reason."""
+    encoder: str, hu: Any, folder: Path, precisions: Sequence[str], plan: Mapping[int, int],
+    runtimes: Sequence[str] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """Every runtime, or those named, on one network; one that fails is named with its reason."""
     import torch
 
     from benchmarks.gpu_engines import RUNTIMES, Work, lively_member, true_f32
@@ -137,11 +138,11 @@ def network_measured(
                 layers = layers_from_onnx(released, batch)
                 least = least_seconds(layers, precision, ceilings)
                 entry[precision]["roofline"][f"batch_{batch}_least_ms"] = 1e3 * least
-            for name, runtime in RUNTIMES.items():
+            for name in runtimes or RUNTIMES:
                 click.echo(f"{encoder} in {precision}: {name}", err=True)
                 work = Work(encoder, member, released, precision, hu, folder)
                 try:
-                    one = measured(runtime(work), hu, expected, precision, plan)
+                    one = measured(RUNTIMES[name](work), hu, expected, precision, plan)
                 except BlindProof:
                     raise  # no runtime could be judged
                 except Exception as error:  # whatever one runtime does, the others are measured
@@ -151,32 +152,41 @@ def network_measured(
     return entry
 
 
-def document(
-    repository: Path, encoders: Sequence[str], precisions: Sequence[str], plan: Mapping[int, int]
-) -> dict[str, Any]:
-    """All networks with the conditions; raises BenchmarkError without a GPU."""
+def documents(
+    repository: Path, encoders: Sequence[str], precisions: Sequence[str],
+    plan: Mapping[int, int], runtimes: Sequence[str],
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """Each network's results with those before and the conditions, as soon as they are there.
+
+    Raises BenchmarkError without a GPU.
+    """
     try:
         gpu = gpu_here()
     except Exception as error:
         raise BenchmarkError(f"There is nothing to measure here: {error}.") from error
+    from benchmarks.gpu_engines import RUNTIMES
+
+    if unknown := [name for name in runtimes if name not in RUNTIMES]:
+        raise BenchmarkError(f"No runtime is called {unknown[0]!r}; known: {', '.join(RUNTIMES)}.")
     date, load_start = now_utc(), load_average()
     with np.load(repository / GOLDEN_FILE, allow_pickle=False) as golden:
         hu = golden["HU"]
+    networks = {}
     with tempfile.TemporaryDirectory() as folder:
-        networks = {
-            encoder: network_measured(encoder, hu, Path(folder), precisions, plan)
-            for encoder in encoders
-        }
-    return {
-        "benchmark": "gpu",
-        "networks": networks,
-        "conditions": {
-            **conditions_of_run(date, load_start, _PACKAGES),
-            "gpu": gpu,
-            "slices": len(hu),
-            "runs_by_batch": {str(batch): runs for batch, runs in plan.items()},
-        },
-    }
+        for encoder in encoders:
+            networks[encoder] = network_measured(
+                encoder, hu, Path(folder), precisions, plan, runtimes
+            )
+            yield {
+                "benchmark": "gpu",
+                "networks": networks,
+                "conditions": {
+                    **conditions_of_run(date, load_start, _PACKAGES),
+                    "gpu": gpu,
+                    "slices": len(hu),
+                    "runs_by_batch": {str(batch): runs for batch, runs in plan.items()},
+                },
+            }
 
 
 def table(result: Mapping[str, Any]) -> str:
@@ -194,7 +204,7 @@ def table(result: Mapping[str, Any]) -> str:
 def _line(one: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
     if "no_times" in one:
         return f"no times: {one['no_times']}"
-    eager = entry["runtimes"]["torch eager"]
+    eager = entry["runtimes"].get("torch eager", {})
     parts = []
     for batch in (name for name in one if name.startswith("batch_")):
         median = one[batch]["median_ms"]
@@ -212,6 +222,10 @@ def _line(one: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
 @click.option(
     "--precision", "precisions", multiple=True, type=click.Choice(tuple(BYTES)), help="Not all."
 )
+@click.option(
+    "--runtime", "runtimes", multiple=True, metavar="NAME",
+    help="Only this one, as the table names it; several times for several.",
+)  # fmt: skip
 @click.option("--runs", default=200, show_default=True, help="Timed runs of one slice.")
 @click.option(
     "--repository",
@@ -224,15 +238,17 @@ def _line(one: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Also write JSON.")
 @told
 def main(
-    encoders: tuple[str, ...], precisions: tuple[str, ...], runs: int, repository: Path,
-    as_json: bool, out: Path | None,
+    encoders: tuple[str, ...], precisions: tuple[str, ...], runtimes: tuple[str, ...], runs: int,
+    repository: Path, as_json: bool, out: Path | None,
 ) -> None:  # fmt: skip
     """Measure every runtime of this CUDA machine. Never run on a GPU by its authors."""
     plan = {1: runs, 8: max(5, runs // 2), 64: max(5, runs // 8)}
-    result = document(repository, encoders or ENCODERS, precisions or tuple(BYTES), plan)
-    text = json.dumps(result, indent=1) + "\n"
-    if out is not None:
-        write_whole(out, text)
+    for result in documents(
+        repository, encoders or ENCODERS, precisions or tuple(BYTES), plan, runtimes
+    ):
+        text = json.dumps(result, indent=1) + "\n"
+        if out is not None:
+            write_whole(out, text)
     click.echo(text if as_json else table(result), nl=not as_json)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,12 @@ def test_the_table_names_speed_roofline_and_what_failed() -> None:
     told = table({"networks": {"vgg19": {"f16": entry}}})
     assert "batch_8 2.00 ms, 4.00 of eager's speed, 50% of roofline" in told
     assert "no times: no Triton" in told
+
+
+def test_it_can_be_started_as_a_program() -> None:
+    command = [sys.executable, "-m", "benchmarks.gpu", "--help"]
+    told = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert "every runtime" in told.stdout
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="an NVIDIA GPU is here")
