@@ -29,6 +29,7 @@ from ichcore import Grid
 from ichexport.golden import GOLDEN_FILE
 from ichexport.members import ENCODERS
 from ichexport.plan_runner import gpu_here
+from ichexport.repository import spec_of_repository
 
 LOGIT_TOLERANCES = {"f32": 0.002, "f16": 0.1, "bf16": 0.5}
 """Largest difference of a logit, in standard deviations of the logits over the slices."""
@@ -114,20 +115,32 @@ def measured(
     return entry
 
 
+def network_from_name(name: str, hu: Any, folder: Path, repository: Path) -> tuple[Any, Path]:
+    """A released member of the repository, or an encoder's without training; and its graph."""
+    from benchmarks.gpu_engines import lively_member
+    from ichexport.engine import member_of
+    from ichexport.entry import graph_of
+    from ichexport.graph import onnx_from_member
+
+    if name not in ENCODERS:
+        return member_of(repository, name), graph_of(repository, name)
+    member = lively_member(name, hu, Grid(hu.shape[2], hu.shape[3], slices_per_item=hu.shape[1]))
+    graph = folder / f"{name}.onnx"
+    onnx_from_member(member, graph)
+    return member, graph
+
+
 def network_measured(
-    encoder: str, hu: Any, folder: Path, precisions: Sequence[str], plan: Mapping[int, int],
-    runtimes: Sequence[str] = (),
+    network: str, hu: Any, folder: Path, repository: Path, precisions: Sequence[str],
+    plan: Mapping[int, int], runtimes: Sequence[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Every runtime, or those named, on one network; one that fails is named with its reason."""
     import torch
 
-    from benchmarks.gpu_engines import RUNTIMES, Work, lively_member, true_f32
-    from ichexport.graph import onnx_from_member
+    from benchmarks.gpu_engines import RUNTIMES, Work, true_f32
     from ichexport.parity import torch_from_member
 
-    member = lively_member(encoder, hu, Grid(hu.shape[2], hu.shape[3], slices_per_item=hu.shape[1]))
-    released = folder / f"{encoder}.onnx"
-    onnx_from_member(member, released)
+    member, released = network_from_name(network, hu, folder, repository)
     expected = torch_from_member(member)(hu)
     entry: dict[str, Any] = {}
     with true_f32():
@@ -139,8 +152,8 @@ def network_measured(
                 least = least_seconds(layers, precision, ceilings)
                 entry[precision]["roofline"][f"batch_{batch}_least_ms"] = 1e3 * least
             for name in runtimes or RUNTIMES:
-                click.echo(f"{encoder} in {precision}: {name}", err=True)
-                work = Work(encoder, member, released, precision, hu, folder)
+                click.echo(f"{network} in {precision}: {name}", err=True)
+                work = Work(network, member, released, precision, hu, folder)
                 try:
                     one = measured(RUNTIMES[name](work), hu, expected, precision, plan)
                 except BlindProof:
@@ -153,7 +166,7 @@ def network_measured(
 
 
 def documents(
-    repository: Path, encoders: Sequence[str], precisions: Sequence[str],
+    repository: Path, names: Sequence[str], precisions: Sequence[str],
     plan: Mapping[int, int], runtimes: Sequence[str],
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
     """Each network's results with those before and the conditions, as soon as they are there.
@@ -173,9 +186,9 @@ def documents(
         hu = golden["HU"]
     networks = {}
     with tempfile.TemporaryDirectory() as folder:
-        for encoder in encoders:
-            networks[encoder] = network_measured(
-                encoder, hu, Path(folder), precisions, plan, runtimes
+        for name in names:
+            networks[name] = network_measured(
+                name, hu, Path(folder), repository, precisions, plan, runtimes
             )
             yield {
                 "benchmark": "gpu",
@@ -197,7 +210,7 @@ def table(result: Mapping[str, Any]) -> str:
             lines.append(f"{network} in {precision}")
             for name, one in entry["runtimes"].items():
                 lines.append(f"  {name:18} {_line(one, entry)}")
-    lines.append("Networks without training. Research demonstration, not a medical device.")
+    lines.append("Encoders had no training. Research demonstration, not a medical device.")
     return "\n".join(lines)
 
 
@@ -217,8 +230,9 @@ def _line(one: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
 
 @click.command()
 @click.option(
-    "--encoder", "encoders", multiple=True, type=click.Choice(ENCODERS), help="Not all four."
-)
+    "--network", "names", multiple=True, metavar="NAME",
+    help=f"Not all: one of {', '.join(ENCODERS)} without training, or a released member.",
+)  # fmt: skip
 @click.option(
     "--precision", "precisions", multiple=True, type=click.Choice(tuple(BYTES)), help="Not all."
 )
@@ -238,14 +252,16 @@ def _line(one: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Also write JSON.")
 @told
 def main(
-    encoders: tuple[str, ...], precisions: tuple[str, ...], runtimes: tuple[str, ...], runs: int,
+    names: tuple[str, ...], precisions: tuple[str, ...], runtimes: tuple[str, ...], runs: int,
     repository: Path, as_json: bool, out: Path | None,
 ) -> None:  # fmt: skip
     """Measure every runtime of this CUDA machine. Never run on a GPU by its authors."""
     plan = {1: runs, 8: max(5, runs // 2), 64: max(5, runs // 8)}
-    for result in documents(
-        repository, encoders or ENCODERS, precisions or tuple(BYTES), plan, runtimes
-    ):
+    members = spec_of_repository(repository).member_names
+    known = (*members, *ENCODERS)
+    if unknown := [name for name in names if name not in known]:
+        raise BenchmarkError(f"No network is called {unknown[0]!r}; known: {', '.join(known)}.")
+    for result in documents(repository, names or known, precisions or tuple(BYTES), plan, runtimes):
         text = json.dumps(result, indent=1) + "\n"
         if out is not None:
             write_whole(out, text)

@@ -77,6 +77,13 @@ def compiled(work: Work) -> Launcher:
     return _launcher_from_module(work, lambda module: torch.compile(module, dynamic=False))
 
 
+def replayed(work: Work) -> Launcher:
+    """torch.compile whose kernels are replayed as one CUDA graph."""
+    return _launcher_from_module(
+        work, lambda module: torch.compile(module, dynamic=False, mode="reduce-overhead")
+    )
+
+
 def _launcher_from_module(work: Work, prepare: Callable[[Any], Any]) -> Launcher:
     module = prepare(typed_member(work.member, work.precision).cuda())
     names = output_names(work.member.options)
@@ -146,6 +153,7 @@ def plan_of(target: str) -> Callable[[Work], Launcher]:
 RUNTIMES: dict[str, Callable[[Work], Launcher]] = {
     "torch eager": eager,
     "torch.compile": compiled,
+    "torch.compile with CUDA graphs": replayed,
     "onnxruntime cuda": onnxruntime_cuda,
     **{name: plan_of(name) for name in ("tensorrt", "tensorrt-rtx", "torch-tensorrt")},
 }
