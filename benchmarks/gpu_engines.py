@@ -74,14 +74,18 @@ def eager(work: Work) -> Launcher:
 
 def compiled(work: Work) -> Launcher:
     """torch.compile, for each batch size anew."""
-    return _launcher_from_module(work, lambda module: torch.compile(module, dynamic=False))
+    return _launcher_from_module(work, _compiled)
 
 
 def replayed(work: Work) -> Launcher:
     """torch.compile whose kernels are replayed as one CUDA graph."""
-    return _launcher_from_module(
-        work, lambda module: torch.compile(module, dynamic=False, mode="reduce-overhead")
-    )
+    return _launcher_from_module(work, lambda module: _compiled(module, mode="reduce-overhead"))
+
+
+def _compiled(module: Any, **options: Any) -> Any:
+    # All networks share one forward, and torch gives up compiling it after the eighth time.
+    torch.compiler.reset()
+    return torch.compile(module, dynamic=False, **options)
 
 
 def _launcher_from_module(work: Work, prepare: Callable[[Any], Any]) -> Launcher:
