@@ -3,8 +3,8 @@
     python -m benchmarks.gpu --json --out benchmarks/results/gpu.json
 
 It needs an NVIDIA GPU and torch, and takes whatever else it finds of ONNX Runtime with CUDA,
-TensorRT, TensorRT-RTX and Torch-TensorRT. It has not been run on a GPU by its authors: there are
-no results of it. How each number is meant stands in `benchmarks/README.md`.
+TensorRT, TensorRT-RTX and Torch-TensorRT. Its authors had torch alone on a GPU that it may be run
+on. How each number is meant stands in `benchmarks/README.md`.
 """
 
 from __future__ import annotations
@@ -255,7 +255,7 @@ def main(
     names: tuple[str, ...], precisions: tuple[str, ...], runtimes: tuple[str, ...], runs: int,
     repository: Path, as_json: bool, out: Path | None,
 ) -> None:  # fmt: skip
-    """Measure every runtime of this CUDA machine. Never run on a GPU by its authors."""
+    """Measure every runtime of this CUDA machine."""
     plan = {1: runs, 8: max(5, runs // 2), 64: max(5, runs // 8)}
     members = spec_of_repository(repository).member_names
     known = (*members, *ENCODERS)

@@ -1,6 +1,6 @@
 """Networks and runtimes of a CUDA machine -> launchers: HU on the GPU to outputs on the GPU.
 
-Each runtime is found or its absence said. It has not been run on a GPU by its authors.
+Each runtime is found or its absence said. Those of torch were run on a GPU by the authors.
 """
 
 from __future__ import annotations
