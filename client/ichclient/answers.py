@@ -54,7 +54,8 @@ class ChunkScores:
     """What the ensemble says of the N slices of one request.
 
     `score`, `lesion_mm2` and `brain_mm2` [N], `member_scores` [N, K], `mask` [N, r, c] lesion
-    probability on the grid's mask raster, `provenance` one string per slice.
+    probability on the grid's mask raster, `provenance` one string per slice. `starts` are the
+    starts of a server that answered, none where it does not say.
     """
 
     score: Float32
@@ -63,6 +64,7 @@ class ChunkScores:
     lesion_mm2: Float32
     brain_mm2: Float32
     provenance: tuple[str, ...]
+    starts: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Refuse values that are not finite and slices without provenance."""
@@ -110,7 +112,11 @@ def facts_from_parameters(server_version: str, parameters: Mapping[str, str]) ->
 def chunk_from_tensors(tensors: Tensors, facts: ServerFacts, slices: int) -> ChunkScores:
     """The ensemble's answer for a request of N = `slices` slices."""
     specs = ensemble_outputs(facts.grid, len(facts.member_names))
-    checked = {spec.name: _checked(tensors, spec, (slices, *spec.shape)) for spec in specs}
+    checked = {
+        spec.name: _checked(tensors, spec, (slices, *spec.shape))
+        for spec in specs
+        if spec.name in tensors or not spec.optional
+    }
     return ChunkScores(
         score=_float32(checked["SCORE"])[:, 0],
         member_scores=_float32(checked["MEMBER_SCORES"]),
@@ -118,6 +124,7 @@ def chunk_from_tensors(tensors: Tensors, facts: ServerFacts, slices: int) -> Chu
         lesion_mm2=_float32(checked["LESION_MM2"])[:, 0],
         brain_mm2=_float32(checked["BRAIN_MM2"])[:, 0],
         provenance=_texts(checked["PROVENANCE"]),
+        starts=frozenset(_texts(checked["START"]) if "START" in checked else ()),
     )
 
 

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ichclient.access import OPEN, ServerAccess
+from ichclient.caches import cache_folder
 from ichclient.errors import ServerUnreachable
 from ichclient.golden import GOLDEN_FILE, Golden, golden_from_file, refuse_untrue_server
 from ichclient.pool import ServerPool
 from ichclient.process import running_server
+from ichclient.proven_starts import ProvenStarts
 from ichclient.repository import default_repository, verified_repository
 from ichclient.serverlog import new_log_path
 from ichclient.transport import DEADLINE_S, RETRY_FOR_S, Transport, TritonTransport
@@ -34,8 +36,9 @@ class ServerOptions:
     `url` may name several servers, "HOST:PORT,HOST:PORT", which judge in turn; `access` says how
     to show oneself to them.
     `model` judges slices: `ich_fused` or `ich_ensemble`; None takes the first where it is served.
-    `golden` names the file that proves it; None takes the repository's own. `log_path` and
-    `grpc_port` matter to the embedded server alone.
+    `golden` names the file that proves it; None takes the repository's own. With `prove` a server
+    elsewhere has to judge all golden slices whatever is known of it. `log_path` and `grpc_port`
+    matter to the embedded server alone.
     """
 
     url: str | None = None
@@ -46,6 +49,7 @@ class ServerOptions:
     grpc_port: int | None = None
     access: ServerAccess = OPEN
     model: str | None = None
+    prove: bool = False
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -69,7 +73,10 @@ class ProvenServer:
 
     def prove_again(self) -> None:
         """Prove it once more: after an interruption another server may answer."""
-        _prove(self.transport, self.golden)
+        if isinstance(self.transport, ServerPool):
+            self.transport.prove()  # each of them
+        else:
+            refuse_untrue_server(self.transport, self.golden)
 
 
 @contextmanager
@@ -77,6 +84,7 @@ def proven_server(
     options: ServerOptions,
     *,
     everything: bool = False,
+    known: bool = False,
     stop_deadline_s: float = 0.0,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[ProvenServer]:
@@ -84,14 +92,25 @@ def proven_server(
 
     An embedded server loads what a study needs, or with `everything` the rest of the repository
     too, which is for whoever serves others; `meanwhile` is called again and again while it starts,
-    and ends that with what it raises. Raises RepositoryError, EmbeddedServerError,
+    and ends that with what it raises. With `known` a start of a server elsewhere that this user has
+    proven before is proven with one golden slice. Raises RepositoryError, EmbeddedServerError,
     ServerUnreachable or ServerRefused.
     """
     started = time.monotonic()
     if options.url is not None:
         golden = golden_from_file(_golden_path(options, options.repository))
-        with _transport_elsewhere(options, golden) as transport:
-            yield _proven(options.url, None, None, transport, golden, started, options.repository)
+        starts = ProvenStarts(cache_folder(os.environ)) if known and not options.prove else None
+        prove = functools.partial(refuse_untrue_server, golden=golden, starts=starts)
+        with _transport_elsewhere(options, prove) as transport:
+            ready = time.monotonic()
+            if isinstance(transport, ServerPool):
+                transport.prove()
+            else:
+                prove(transport)
+            timings = _timings(started, ready)
+            yield ProvenServer(
+                options.url, None, None, transport, golden, timings, options.repository
+            )
         return
     repository = verified_repository(options.repository)
     golden = golden_from_file(_golden_path(options, repository))
@@ -113,15 +132,19 @@ def proven_server(
         ) as transport,
         _told_of_log(log_path),
     ):
-        yield _proven(server.url, server.pid, log_path, transport, golden, started, repository)
+        ready = time.monotonic()
+        refuse_untrue_server(transport, golden)
+        timings = _timings(started, ready)
+        yield ProvenServer(server.url, server.pid, log_path, transport, golden, timings, repository)
 
 
-def _transport_elsewhere(options: ServerOptions, golden: Golden) -> TritonTransport | ServerPool:
+def _transport_elsewhere(
+    options: ServerOptions, prove: Callable[[TritonTransport], str]
+) -> TritonTransport | ServerPool:
     """The one server at `url`, or all of them."""
     urls, times = options.urls, {"deadline_s": options.timeout_s, "retry_for_s": RETRY_FOR_S}
     if len(urls) == 1:
         return TritonTransport(urls[0], model=options.model, access=options.access, **times)
-    prove = functools.partial(refuse_untrue_server, golden=golden)
     return ServerPool(urls, prove, model=options.model, access=options.access, **times)
 
 
@@ -131,27 +154,8 @@ def _judging_models(options: ServerOptions, repository: Path) -> tuple[str, str]
     return options.model or (FUSED_MODEL if fused else ENSEMBLE_MODEL), STUDY_MODEL
 
 
-def _prove(transport: Transport, golden: Golden) -> None:
-    """Of several servers, each has to prove itself."""
-    if isinstance(transport, ServerPool):
-        transport.prove()
-    else:
-        refuse_untrue_server(transport, golden)
-
-
-def _proven(
-    url: str,
-    pid: int | None,
-    log_path: Path | None,
-    transport: Transport,
-    golden: Golden,
-    started: float,
-    repository: Path | None,
-) -> ProvenServer:
-    ready = time.monotonic()
-    _prove(transport, golden)
-    timings = {"server_ready_s": ready - started, "golden_proof_s": time.monotonic() - ready}
-    return ProvenServer(url, pid, log_path, transport, golden, timings, repository)
+def _timings(started: float, ready: float) -> dict[str, float]:
+    return {"server_ready_s": ready - started, "golden_proof_s": time.monotonic() - ready}
 
 
 def _golden_path(options: ServerOptions, repository: Path | None) -> Path:

@@ -7,18 +7,21 @@ whose scores are known.
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ichclient.answers import Float32
 from ichclient.errors import RepositoryError, ServerRefused
+from ichclient.proven_starts import ProvenStarts
 from ichclient.transport import Transport
 from ichcore.wire import provenance_from_hashes
 
@@ -53,6 +56,26 @@ class Golden:
         if int8 and self.tolerance_score_int8 and self.tolerance_lesion_mm2_int8:
             return self.tolerance_score_int8, self.tolerance_lesion_mm2_int8
         return self.tolerance_score, self.tolerance_lesion_mm2
+
+    def one(self) -> Golden:
+        """One of the slices with what is recorded of it, another one each time."""
+        place = secrets.randbelow(len(self.hu))
+        return replace(
+            self,
+            hu=self.hu[place : place + 1],
+            score=self.score[place : place + 1],
+            member_scores=self.member_scores[place : place + 1],
+            lesion_mm2=self.lesion_mm2[place : place + 1],
+        )
+
+    def sha256(self) -> str:
+        """Over slices, answers and tolerances."""
+        digest = hashlib.sha256()
+        for value in astuple(self):
+            digest.update(
+                value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
+            )
+        return digest.hexdigest()
 
     def __post_init__(self) -> None:
         """Refuse slices without scores, and tolerances that would let anything pass."""
@@ -90,29 +113,58 @@ def golden_from_file(path: Path) -> Golden:
         ) from error
 
 
-def refuse_untrue_server(transport: Transport, golden: Golden) -> str:
+def refuse_untrue_server(
+    transport: Transport, golden: Golden, starts: ProvenStarts | None = None
+) -> str:
     """Send the golden slices; gives the provenance that all answers carry.
 
-    Raises ServerRefused where the answers differ from the record.
+    With `starts` one slice is enough where all of them proved this start of the server before, and
+    a start that they prove now is kept there. Raises ServerRefused where the answers differ from
+    the record.
     """
-    facts = transport.metadata()
-    grid = facts.grid
+    grid = transport.metadata().grid
     if golden.hu.shape[1:] != (grid.slices_per_item, grid.rows, grid.columns):
         raise ServerRefused(_other_bundle("its grid differs from that of the golden slices"))
-    starts = range(0, len(golden.hu), _CHUNK_SLICES)
-    chunks = [transport.infer(golden.hu[start : start + _CHUNK_SLICES]) for start in starts]
+    if starts is not None:
+        one = _proven(transport, golden.one())
+        if one.start is not None and starts.knows(_digest(one, golden)):
+            return one.provenance
+    every = _proven(transport, golden)
+    if starts is not None and every.start is not None:
+        starts.add(_digest(every, golden))
+    return every.provenance
+
+
+class _Answer(NamedTuple):
+    """Who answered truly; `start` is None where the server does not say, or several answered."""
+
+    provenance: str
+    start: str | None
+
+
+def _proven(transport: Transport, golden: Golden) -> _Answer:
+    chunks = [
+        transport.infer(golden.hu[start : start + _CHUNK_SLICES])
+        for start in range(0, len(golden.hu), _CHUNK_SLICES)
+    ]
     keys = {spec_key(text) for chunk in chunks for text in chunk.provenance}
     if keys != {golden.spec_key}:
         raise ServerRefused(
             _other_bundle(f"its scores carry {', '.join(sorted(keys))}, not {golden.spec_key}")
         )
-    score, area_mm2 = golden.tolerances(int8=facts.int8)
+    score, area_mm2 = golden.tolerances(int8=transport.metadata().int8)
     members = (chunk.member_scores for chunk in chunks)
     _refuse_difference("SCORE", (chunk.score for chunk in chunks), golden.score, score)
     _refuse_difference("MEMBER_SCORES", members, golden.member_scores, score)
     areas_mm2 = (chunk.lesion_mm2 for chunk in chunks)
     _refuse_difference("LESION_MM2", areas_mm2, golden.lesion_mm2, area_mm2)
-    return chunks[0].provenance[0]
+    starts = {start for chunk in chunks for start in chunk.starts}
+    return _Answer(chunks[0].provenance[0], starts.pop() if len(starts) == 1 else None)
+
+
+def _digest(answer: _Answer, golden: Golden) -> str:
+    text = f"{answer.start} {answer.provenance} {golden.sha256()}"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _absent_or(stored: Mapping[str, Any], name: str) -> float | None:

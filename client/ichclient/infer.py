@@ -279,4 +279,4 @@ def _server(
         return contextlib.nullcontext(judge)
     if isinstance(judge, WarmServer):
         return judge.lent()
-    return proven_server(judge, meanwhile=meanwhile)
+    return proven_server(judge, known=True, meanwhile=meanwhile)

@@ -37,7 +37,7 @@ def server_options(command: _F) -> _F:
     @functools.wraps(command)
     def run(
         *args: Any, url: str | None, repository: Path | None, golden: Path | None,
-        model: str | None, timeout: float,
+        model: str | None, timeout: float, prove: bool,
         tls: bool, server_ca: Path | None, server_cert: Path | None, server_key: Path | None,
         server_name: str | None, token_file: Path | None, token_header: str | None, **kwargs: Any,
     ) -> Any:  # fmt: skip
@@ -55,7 +55,7 @@ def server_options(command: _F) -> _F:
             )  # fmt: skip
         options = ServerOptions(
             url=url, repository=repository, golden=golden, timeout_s=timeout, access=access,
-            model=model,
+            model=model, prove=prove,
         )  # fmt: skip
         return command(*args, server=options, **kwargs)
 
@@ -80,6 +80,9 @@ def server_options(command: _F) -> _F:
         click.option("--model", type=click.Choice(("ich_fused", "ich_ensemble")),
                      help="Who judges slices: the members as one engine, or each on its own; if "
                           "not given, the first where the server has it."),
+        click.option("--prove", is_flag=True,
+                     help="Prove the server at --url with all golden slices, even if you have "
+                          "proven this start of it before."),
         click.option("--golden", type=_FILE, metavar="FILE",
                      help="Golden slices that prove the server, instead of the repository's."),
         click.option("--repository", type=_FILE, metavar="DIR",

@@ -23,7 +23,8 @@ class WarmServer:
     """An embedded server kept between studies, or a server elsewhere, proven for each of them.
 
     Who answers at an address may have changed since the study before, so a server elsewhere is
-    connected to and proven anew; an embedded one is proven once for each start. `start_failed`
+    connected to and proven anew, with one golden slice where its start is a known one; an embedded
+    one is proven once for each start. `start_failed`
     says whether the last attempt to have a server came to nothing: no other study would be judged.
     """
 
@@ -73,7 +74,7 @@ class WarmServer:
 
     def _started(self) -> ProvenServer:
         self.start_failed = True
-        self._server = self._stack.enter_context(proven_server(self._options))
+        self._server = self._stack.enter_context(proven_server(self._options, known=True))
         self.start_failed = False
         return self._server
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from ichclient.caches import cache_folder
 from ichclient.embedded import ServerFiles
 from ichclient.flags import EMBEDDED, LOOPBACK, ServerSettings, server_arguments
 
@@ -70,7 +71,7 @@ def server_environment(
     environment["LD_LIBRARY_PATH"] = _joined(libraries, inherited.get("LD_LIBRARY_PATH"))
     environment["PATH"] = _joined((_programs(workspace),), inherited.get("PATH"))
     environment["CUDA_VISIBLE_DEVICES"] = ""
-    environment.setdefault(ENGINE_CACHE, str(_cache_folder(inherited)))
+    environment.setdefault(ENGINE_CACHE, str(cache_folder(inherited) / "openvino"))
     return environment
 
 
@@ -108,11 +109,6 @@ def embedded_flags(workspace: Path, shm_prefix: str) -> tuple[tuple[str, str], .
         ("backend-config", f"python,shm-region-prefix-name={shm_prefix}"),
         ("pinned-memory-pool-byte-size", "0"),
     )
-
-
-def _cache_folder(inherited: Mapping[str, str]) -> Path:
-    cache = inherited.get("XDG_CACHE_HOME") or Path(inherited.get("HOME") or Path.home()) / ".cache"
-    return Path(cache) / "ich-triton" / "openvino"
 
 
 def _backends(workspace: Path) -> Path:

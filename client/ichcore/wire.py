@@ -74,13 +74,20 @@ def combine_inputs(grid: Grid, members: tuple[str, ...], brain: str) -> tuple[Te
     return (*logits, *masks, TensorSpec("BRAIN", "FP16", grid.mask_shape))
 
 
+_VOUCHED = (
+    TensorSpec("PROVENANCE", "BYTES", (1,)),
+    # Clients do without it: a server may be of an earlier release, or of another maker.
+    TensorSpec("START", "BYTES", (1,), optional=True),
+)
+
+
 def ensemble_outputs(grid: Grid, member_count: int) -> tuple[TensorSpec, ...]:
     """What `ich_combine`, and so `ich_ensemble` and `ich_fused`, answers for each slice."""
-    return (*fused_outputs(grid, member_count), TensorSpec("PROVENANCE", "BYTES", (1,)))
+    return (*fused_outputs(grid, member_count), *_VOUCHED)
 
 
 def fused_outputs(grid: Grid, member_count: int) -> tuple[TensorSpec, ...]:
-    """What the engine of the whole ensemble answers: all but its provenance."""
+    """What the engine of the whole ensemble answers: all but who vouches for it."""
     return (
         TensorSpec("SCORE", "FP32", (1,)),
         TensorSpec("MEMBER_SCORES", "FP32", (member_count,)),
@@ -96,8 +103,8 @@ def provenance_inputs(grid: Grid, member_count: int) -> tuple[TensorSpec, ...]:
 
 
 def provenance_outputs(grid: Grid, member_count: int) -> tuple[TensorSpec, ...]:
-    """What it was given, and `PROVENANCE`."""
-    return (*provenance_inputs(grid, member_count), TensorSpec("PROVENANCE", "BYTES", (1,)))
+    """What it was given, `PROVENANCE`, and `START`."""
+    return (*provenance_inputs(grid, member_count), *_VOUCHED)
 
 
 def study_inputs(member_count: int) -> tuple[TensorSpec, ...]:

@@ -1,9 +1,10 @@
-"""Members' LOGIT, MASK, BRAIN -> SCORE, MEMBER_SCORES, MASK, areas, PROVENANCE."""
+"""Members' LOGIT, MASK, BRAIN -> SCORE, MEMBER_SCORES, MASK, areas, PROVENANCE, START."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ class TritonPythonModel:
         except (OSError, IchError) as error:
             raise pb_utils.TritonModelException(str(error)) from error
         self._provenance = provenance_from_hashes(self._spec.sha256, engines_sha256)
+        # Another one after every start, so that a client may remember which it has proven.
+        self._start = secrets.token_hex(16)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Combine each request on its own."""
@@ -40,7 +43,10 @@ class TritonPythonModel:
             combined = combined_from_members(outputs, self._spec)
         except IchError as error:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
-        provenance = np.full(combined.score.shape, self._provenance.encode(), dtype=np.object_)
+        told = {
+            name: np.full(combined.score.shape, text.encode(), dtype=np.object_)
+            for name, text in (("PROVENANCE", self._provenance), ("START", self._start))
+        }
         return pb_utils.InferenceResponse(
             [
                 pb_utils.Tensor("SCORE", combined.score),
@@ -48,7 +54,7 @@ class TritonPythonModel:
                 pb_utils.Tensor("MASK", combined.mask),
                 pb_utils.Tensor("LESION_MM2", combined.lesion_mm2),
                 pb_utils.Tensor("BRAIN_MM2", combined.brain_mm2),
-                pb_utils.Tensor("PROVENANCE", provenance),
+                *(pb_utils.Tensor(name, texts) for name, texts in told.items()),
             ]
         )
 

@@ -1,9 +1,10 @@
-"""The fused engine's scores and areas -> the same, checked, and PROVENANCE."""
+"""The fused engine's scores and areas -> the same, checked, with PROVENANCE and START."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ class TritonPythonModel:
         except (OSError, IchError) as error:
             raise pb_utils.TritonModelException(str(error)) from error
         self._provenance = provenance_from_hashes(spec.sha256, engines_sha256)
+        # Another one after every start, so that a client may remember which it has proven.
+        self._start = secrets.token_hex(16)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Check each request on its own."""
@@ -50,8 +53,10 @@ class TritonPythonModel:
         except IchError as error:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
         tensors = [pb_utils.Tensor(n, v) for n, v in zip(_CHECKED, values, strict=True)]
-        provenance = np.full((len(values[0]), 1), self._provenance.encode(), dtype=np.object_)
-        return pb_utils.InferenceResponse([*tensors, pb_utils.Tensor("PROVENANCE", provenance)])
+        for name, text in (("PROVENANCE", self._provenance), ("START", self._start)):
+            texts = np.full((len(values[0]), 1), text.encode(), dtype=np.object_)
+            tensors.append(pb_utils.Tensor(name, texts))
+        return pb_utils.InferenceResponse(tensors)
 
 
 def _engine_sha256(path: Path, spec: EnsembleSpec) -> str:
