@@ -37,6 +37,11 @@ class DecoderPool:
                 self._idle.append(child)
                 self._changed.notify()
 
+    @property
+    def is_warm(self) -> bool:
+        """Whether a child has decoded before: who judges a second series judges more of them."""
+        return any(child.is_ready for child in self._children)
+
     def decode(self, data: bytes, encoding: Encoding) -> NDArray[Any]:
         """Decode one plane. Raises DecodeError, also where a child is lost over it."""
         if not encoding.encapsulated:

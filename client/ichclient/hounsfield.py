@@ -192,9 +192,10 @@ def _ruled(decoding: Future[HUSlice], book: RuleBook) -> Iterator[HUSlice]:
 
 
 def _decoder(headers: tuple[SliceHeader, ...], workers: int) -> Decode:
-    """How the threads decode; for a long series each finds a child process to do it."""
-    if len(headers) >= _SLICES_WORTH_A_PROCESS:
-        decoder_pool().grow(workers)
+    """How the threads decode; for a long series, or a second one, each finds a child process."""
+    children = decoder_pool()
+    if len(headers) >= _SLICES_WORTH_A_PROCESS or children.is_warm:
+        children.grow(workers)
     turns = threading.BoundedSemaphore(workers)
 
     def decode(data: bytes, encoding: Encoding) -> NDArray[Any]:

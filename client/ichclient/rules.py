@@ -7,6 +7,7 @@ effect only through its entry here. Refusals stand in the order in which reasons
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -188,7 +189,7 @@ class RuleBook:
         """Whether findings of this code have an effect."""
         return any(rule.code == code for rule in self.rules)
 
-    @property
+    @functools.cached_property  # asked for every slice
     def pixel_rules(self) -> tuple[PixelRule, ...]:
         """The rules about values that hold, in their own order."""
         return tuple(rule for rule in PIXEL_RULES if self.holds(rule.code))
