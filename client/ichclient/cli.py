@@ -17,7 +17,7 @@ from ichclient.accept_cli import accept
 from ichclient.audit_cli import audit
 from ichclient.delivery_cli import deliver, deliver_for_option, delivered, store_to_option
 from ichclient.ending_cli import json_option, told
-from ichclient.server_cli import server_options
+from ichclient.server_cli import begun, server_options
 from ichclient.station_cli import listen, rerun, status, watch
 from ichclient.study_cli import (
     rules_options,
@@ -78,10 +78,6 @@ def infer(
     Several studies are judged in turn on one server. One that fails does not stop the others, and
     gives its exit code at the end.
     """
-    from ichclient.infer import result_from_path
-    from ichclient.result import result_to_json
-    from ichclient.terminal import console, print_result, progress_bar
-
     if store_to and out is None:
         raise click.UsageError("--store-to keeps what it delivers: add --out DIR.")
     dicom = dicom or bool(store_to)
@@ -105,11 +101,15 @@ def infer(
         return
     if resume:
         raise click.UsageError("--resume is for several studies: add --each, or leave it out.")
-    stderr = console(stderr=True)
-    with delivered(out, store_to, source, deliver_for) as queue:
+    with begun(server, studies[0]) as judge, delivered(out, store_to, source, deliver_for) as queue:
+        from ichclient.infer import result_from_path
+        from ichclient.result import result_to_json
+        from ichclient.terminal import console, print_result, progress_bar
+
+        stderr = console(stderr=True)
         with progress_bar(stderr) as progress:
             result = result_from_path(
-                studies[0], server, source=source, series_uid=series, book=book, slab_mm=slab,
+                studies[0], judge, source=source, series_uid=series, book=book, slab_mm=slab,
                 out=out, dicom=dicom, written=queue, progress=progress,
             )  # fmt: skip
         if as_json:

@@ -18,7 +18,7 @@ from ichclient.caches import cache_folder
 from ichclient.errors import ServerUnreachable
 from ichclient.golden import GOLDEN_FILE, Golden, golden_from_file, refuse_untrue_server
 from ichclient.pool import ServerPool
-from ichclient.process import running_server
+from ichclient.process import StartedServer, started_server
 from ichclient.proven_starts import ProvenStarts
 from ichclient.repository import default_repository, verified_repository
 from ichclient.serverlog import new_log_path
@@ -79,9 +79,42 @@ class ProvenServer:
             refuse_untrue_server(self.transport, self.golden)
 
 
+@dataclass(frozen=True)
+class ServerStart:
+    """An embedded server that was started, for `proven_server` to wait for and prove."""
+
+    options: ServerOptions
+    repository: Path
+    golden: Golden
+    log_path: Path
+    server: StartedServer
+
+
+@contextmanager
+def server_start(
+    options: ServerOptions, *, everything: bool = False, stop_deadline_s: float = 0.0
+) -> Iterator[ServerStart]:
+    """Start an embedded server and yield at once, so that it loads while the caller does.
+
+    It loads what a study needs, or with `everything` the rest of the repository too, which is for
+    whoever serves others. Raises RepositoryError or EmbeddedServerError.
+    """
+    repository = verified_repository(options.repository)
+    golden = golden_from_file(_golden_path(options, repository))
+    log_path = options.log_path or new_log_path(os.environ)
+    with started_server(
+        repository,
+        log_path=log_path,
+        grpc_port=options.grpc_port,
+        models=None if everything else _judging_models(options, repository),
+        stop_deadline_s=stop_deadline_s,
+    ) as server:
+        yield ServerStart(options, repository, golden, log_path, server)
+
+
 @contextmanager
 def proven_server(
-    options: ServerOptions,
+    options: ServerOptions | ServerStart,
     *,
     everything: bool = False,
     known: bool = False,
@@ -90,52 +123,64 @@ def proven_server(
 ) -> Iterator[ProvenServer]:
     """Connect, or start and connect, and prove before anything is trusted.
 
-    An embedded server loads what a study needs, or with `everything` the rest of the repository
-    too, which is for whoever serves others; `meanwhile` is called again and again while it starts,
-    and ends that with what it raises. With `known` a start of a server elsewhere that this user has
-    proven before is proven with one golden slice. Raises RepositoryError, EmbeddedServerError,
-    ServerUnreachable or ServerRefused.
+    `options` may be a start of `server_start`; otherwise `everything` and `stop_deadline_s` are
+    for that. `meanwhile` is called again and again while an embedded server starts, and ends that
+    with what it raises. With `known` a start of a server elsewhere that this user has proven before
+    is proven with one golden slice. Raises RepositoryError, EmbeddedServerError, ServerUnreachable
+    or ServerRefused.
     """
     started = time.monotonic()
-    if options.url is not None:
-        golden = golden_from_file(_golden_path(options, options.repository))
-        starts = ProvenStarts(cache_folder(os.environ)) if known and not options.prove else None
-        prove = functools.partial(refuse_untrue_server, golden=golden, starts=starts)
-        with _transport_elsewhere(options, prove) as transport:
-            ready = time.monotonic()
-            if isinstance(transport, ServerPool):
-                transport.prove()
-            else:
-                prove(transport)
-            timings = _timings(started, ready)
-            yield ProvenServer(
-                options.url, None, None, transport, golden, timings, options.repository
-            )
-        return
-    repository = verified_repository(options.repository)
-    golden = golden_from_file(_golden_path(options, repository))
-    log_path = options.log_path or new_log_path(os.environ)
+    if isinstance(options, ServerStart):
+        with _proven_start(options, started, meanwhile) as server:
+            yield server
+    elif options.url is None:
+        start = server_start(options, everything=everything, stop_deadline_s=stop_deadline_s)
+        with start as begun, _proven_start(begun, started, meanwhile) as server:
+            yield server
+    else:
+        with _proven_elsewhere(options, started, known=known) as server:
+            yield server
+
+
+@contextmanager
+def _proven_start(
+    start: ServerStart, started: float, meanwhile: Callable[[], object]
+) -> Iterator[ProvenServer]:
+    server = start.server.ready(meanwhile=meanwhile)
     with (
-        running_server(
-            repository,
-            log_path=log_path,
-            grpc_port=options.grpc_port,
-            models=None if everything else _judging_models(options, repository),
-            stop_deadline_s=stop_deadline_s,
-            meanwhile=meanwhile,
-        ) as server,
         TritonTransport(
             server.url,
-            model=options.model,
-            deadline_s=options.timeout_s,
+            model=start.options.model,
+            deadline_s=start.options.timeout_s,
             retry_for_s=_EMBEDDED_RETRY_FOR_S,
         ) as transport,
-        _told_of_log(log_path),
+        _told_of_log(start.log_path),
     ):
         ready = time.monotonic()
-        refuse_untrue_server(transport, golden)
+        refuse_untrue_server(transport, start.golden)
         timings = _timings(started, ready)
-        yield ProvenServer(server.url, server.pid, log_path, transport, golden, timings, repository)
+        yield ProvenServer(
+            server.url, server.pid, start.log_path, transport, start.golden, timings,
+            start.repository,
+        )  # fmt: skip
+
+
+@contextmanager
+def _proven_elsewhere(
+    options: ServerOptions, started: float, *, known: bool
+) -> Iterator[ProvenServer]:
+    golden = golden_from_file(_golden_path(options, options.repository))
+    starts = ProvenStarts(cache_folder(os.environ)) if known and not options.prove else None
+    prove = functools.partial(refuse_untrue_server, golden=golden, starts=starts)
+    with _transport_elsewhere(options, prove) as transport:
+        ready = time.monotonic()
+        if isinstance(transport, ServerPool):
+            transport.prove()
+        else:
+            prove(transport)
+        timings = _timings(started, ready)
+        url = str(options.url)
+        yield ProvenServer(url, None, None, transport, golden, timings, options.repository)
 
 
 def _transport_elsewhere(

@@ -20,7 +20,7 @@ import numpy as np
 
 from ichclient.allocation import keep_memory
 from ichclient.combination import combination_from_spec, known_spec
-from ichclient.connect import ProvenServer, ServerOptions, proven_server
+from ichclient.connect import ProvenServer, ServerOptions, ServerStart, proven_server
 from ichclient.dicom import headers_from_path
 from ichclient.errors import NothingFound, PartialResult, RefusedInput, ServerRefused
 from ichclient.headers import Scan, Warning_
@@ -104,7 +104,7 @@ def considered_from_path(
 
 def result_from_path(
     path: Path | str,
-    judge: ServerOptions | WarmServer | ProvenServer,
+    judge: ServerOptions | ServerStart | WarmServer | ProvenServer,
     *,
     source: SourceOptions | None = None,
     series_uid: str | None = None,
@@ -118,10 +118,10 @@ def result_from_path(
     """Judge the study at `path`, and write its result into the folder `out` if there is one.
 
     `path` is whatever `opened_source` opens. `judge` says which server is used for this study
-    alone, or is the one that many studies share, proven by now or not. With `dicom` the result is
-    written as DICOM objects too; that needs a folder. Raises an IchError for whatever stands in the
-    way; nothing is written then, except that with `dicom` a refused study gets a report that says
-    so.
+    alone, is the start of one, or is the one that many studies share, proven by now or not. With
+    `dicom` the result is written as DICOM objects too; that needs a folder. Raises an IchError for
+    whatever stands in the way; nothing is written then, except that with `dicom` a refused study
+    gets a report that says so.
     """
     started = time.monotonic()
     keep_memory()
@@ -138,7 +138,9 @@ def result_from_path(
         reading = reader.submit(study_from_path, opened, series_uid, book, slab_mm)
         progress("reading", 0, 0)
         # No server is asked for a study that is refused at once; an embedded one starts meanwhile.
-        starts = isinstance(judge, ServerOptions) and judge.url is None
+        starts = isinstance(judge, ServerStart) or (
+            isinstance(judge, ServerOptions) and judge.url is None
+        )
         give_a_moment(reading, GLIMPSE_S if starts else MOMENT_S)
         progress("server", 0, 0)
         with (
@@ -273,7 +275,7 @@ def _slice_scores(judged: Judged, series: Series) -> SliceScores:
 
 
 def _server(
-    judge: ServerOptions | WarmServer | ProvenServer, meanwhile: Callable[[], object]
+    judge: ServerOptions | ServerStart | WarmServer | ProvenServer, meanwhile: Callable[[], object]
 ) -> AbstractContextManager[ProvenServer]:
     if isinstance(judge, ProvenServer):
         return contextlib.nullcontext(judge)

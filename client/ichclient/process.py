@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ichclient import supervise
 from ichclient.embedded import ServerFiles, embedded_files
@@ -36,7 +37,7 @@ _SUPERVISOR_DEADLINE_S = 15.0
 
 @dataclass(frozen=True)
 class RunningServer:
-    """A server that has said it is ready."""
+    """A server of this machine: where it answers, once it is ready."""
 
     url: str
     """gRPC address, "127.0.0.1:PORT"."""
@@ -47,8 +48,26 @@ class RunningServer:
     log_path: Path
 
 
+class StartedServer:
+    """A server that was started and need not be ready."""
+
+    def __init__(self, supervisor: subprocess.Popen[bytes], server: RunningServer) -> None:
+        self._supervisor, self._server = supervisor, server
+
+    def ready(
+        self, timeout_s: float = 120.0, meanwhile: Callable[[], object] = lambda: None
+    ) -> RunningServer:
+        """Wait until every model is ready, at most `timeout_s` from now.
+
+        `meanwhile` is called again and again until then, which what it raises ends. Raises
+        EmbeddedServerError where the server cannot start here, ended, or was not ready in time.
+        """
+        _wait_until_ready(self._supervisor, self._server, timeout_s, meanwhile)
+        return self._server
+
+
 @contextmanager
-def running_server(
+def started_server(
     repository: Path,
     *,
     log_path: Path,
@@ -56,12 +75,10 @@ def running_server(
     http: bool = False,
     model_config_name: str = "cpu",
     models: tuple[str, ...] | None = None,
-    ready_timeout_s: float = 120.0,
     stop_deadline_s: float = 5.0,
     files: ServerFiles | None = None,
-    meanwhile: Callable[[], object] = lambda: None,
-) -> Iterator[RunningServer]:
-    """Start Triton on `repository`, yield when every model is ready, stop it afterwards.
+) -> Iterator[StartedServer]:
+    """Start Triton on `repository`, yield at once, stop it afterwards.
 
     Triton 2.51 takes about 3 s to end by itself. It keeps nothing that could be lost, so a caller
     in a hurry gives `stop_deadline_s=0`, and it is killed at once.
@@ -73,15 +90,13 @@ def running_server(
         http: also serve HTTP, on a free port.
         model_config_name: which `configs/NAME.pbtxt` of each model is used.
         models: load these and their steps; None loads every model of the repository.
-        ready_timeout_s: time from the start until every model must be ready.
         stop_deadline_s: time from asking the server to end until it is killed.
         files: what `embedded_files()` found; None looks now.
-        meanwhile: called again and again until the server is ready, which what it raises ends.
 
     Raises:
         RepositoryError: `repository` is no folder.
         PortInUse: `grpc_port` is taken.
-        EmbeddedServerError: the server cannot start here, ended, or was not ready in time.
+        EmbeddedServerError: the server cannot start here.
 
     """
     if not repository.is_dir():
@@ -99,12 +114,24 @@ def running_server(
                 pid=_server_pid(supervisor, log_path),
                 log_path=log_path,
             )
-            _wait_until_ready(supervisor, server, ready_timeout_s, meanwhile)
-            yield server
+            yield StartedServer(supervisor, server)
         finally:
             _stop(supervisor, stop_deadline_s)
     finally:
         supervise.remove_leftovers(charge)  # again, in case the supervisor was killed
+
+
+@contextmanager
+def running_server(
+    repository: Path,
+    *,
+    ready_timeout_s: float = 120.0,
+    meanwhile: Callable[[], object] = lambda: None,
+    **start: Any,
+) -> Iterator[RunningServer]:
+    """As `started_server`, which takes `start`, and yield when every model is ready."""
+    with started_server(repository, **start) as started:
+        yield started.ready(ready_timeout_s, meanwhile)
 
 
 def is_running(pid: int) -> bool:

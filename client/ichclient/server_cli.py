@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from ichclient.connect import ServerOptions, ServerStart
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _FILE = click.Path(path_type=Path)
@@ -93,3 +97,20 @@ def server_options(command: _F) -> _F:
     ):  # fmt: skip
         run = option(run)
     return run  # type: ignore[return-value]
+
+
+@contextmanager
+def begun(options: ServerOptions, study: str) -> Iterator[ServerOptions | ServerStart]:
+    """An embedded server starts now, while all that reads a study is still being imported.
+
+    A server elsewhere runs, and for a folder that is not there none is started.
+    """
+    from ichclient.connect import server_start
+    from ichclient.sources.address import address_from_text
+
+    address = address_from_text(study)
+    if options.url is not None or (isinstance(address, Path) and not address.exists()):
+        yield options
+        return
+    with server_start(options) as start:
+        yield start

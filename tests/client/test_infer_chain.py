@@ -213,7 +213,7 @@ def test_a_refusal_is_told_whatever_becomes_of_the_server_that_starts_meanwhile(
         raise NothingFound("There is no study.")
 
     @contextmanager
-    def proven_server(_: ServerOptions, meanwhile: Callable[[], object]) -> Any:
+    def proven_server(_: ServerOptions, meanwhile: Callable[[], object], **__: object) -> Any:
         starting.set()
         if not starts:
             raise EmbeddedServerError("There is no server.")

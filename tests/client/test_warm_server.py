@@ -99,7 +99,7 @@ def test_a_server_that_cannot_be_had_is_told_from_a_study_that_failed(
     assert not server.start_failed
     assert starts == ["start", "end"]
 
-    def none(_: ServerOptions) -> None:
+    def none(_: ServerOptions, **__: object) -> None:
         raise EmbeddedServerError("it cannot start here")
 
     monkeypatch.setattr(warm, "proven_server", none)

@@ -1,0 +1,154 @@
+"""A start that was proven before is proven with one golden slice, any other with all."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ichclient import connect
+from ichclient.connect import ProvenServer, ServerOptions, proven_server
+from ichclient.errors import ServerRefused
+from ichclient.golden import refuse_untrue_server
+from ichclient.infer import result_from_path
+from ichclient.proven_starts import ProvenStarts
+
+WHOLE, ONE = 3, 1
+
+
+@pytest.fixture
+def starts(tmp_path: Path) -> ProvenStarts:
+    return ProvenStarts(tmp_path / "cache")
+
+
+@pytest.fixture
+def asked(
+    proven: ProvenServer, starts: ProvenStarts, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[int]]:
+    """Proves a server that says it is of these starts, and gives the sizes of what it was asked."""
+    plain = proven.transport.infer
+
+    def prove(*said: str, known: ProvenStarts | None = starts, golden: Any = None) -> list[int]:
+        sizes: list[int] = []
+
+        def infer(chunk: Any) -> Any:
+            sizes.append(len(chunk))
+            return replace(plain(chunk), starts=frozenset(said))
+
+        monkeypatch.setattr(proven.transport, "infer", infer)
+        refuse_untrue_server(proven.transport, golden or proven.golden, known)
+        return sizes
+
+    return prove
+
+
+def test_a_start_is_proven_whole_once(asked: Callable[..., list[int]]) -> None:
+    assert asked("a") == [ONE, WHOLE]
+    assert asked("a") == [ONE]
+    assert asked("b") == [ONE, WHOLE], "a server that was started again"
+    assert asked("a") == asked("b") == [ONE]
+
+
+def test_a_server_that_says_no_start_or_two_is_always_proven_whole(
+    asked: Callable[..., list[int]],
+) -> None:
+    for said in ((), ("a", "b")):
+        assert asked(*said) == asked(*said) == [ONE, WHOLE]
+
+
+def test_what_proves_is_part_of_what_was_proven(
+    asked: Callable[..., list[int]], proven: ProvenServer
+) -> None:
+    golden = proven.golden
+    asked("a")
+    wider = replace(golden, tolerance_score=golden.tolerance_score * 2)
+    assert asked("a", golden=wider) == [ONE, WHOLE]
+    assert asked("a", known=None) == [WHOLE], "whoever keeps nothing proves all"
+
+
+def test_a_known_start_with_a_false_slice_is_refused(
+    asked: Callable[..., list[int]], proven: ProvenServer
+) -> None:
+    asked("a")
+    false = replace(proven.golden, score=proven.golden.score + np.float32(0.1))
+    with pytest.raises(ServerRefused, match="alters values"):
+        asked("a", golden=false)
+
+
+def test_every_slice_has_its_turn(proven: ProvenServer) -> None:
+    seen = {float(proven.golden.one().hu[0, 0, 0, 0]) for _ in range(200)}
+    assert seen == {0.0, 1.0, 2.0}
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", "[1, null]", "[" * 100_000])
+def test_a_file_that_says_nothing_costs_a_proof_and_is_written_anew(
+    asked: Callable[..., list[int]], tmp_path: Path, text: str
+) -> None:
+    asked("a")
+    (tmp_path / "cache" / "proven.json").write_text(text)
+    assert asked("a") == [ONE, WHOLE]
+    assert asked("a") == [ONE]
+
+
+def test_the_file_is_the_users_alone_and_bounded(starts: ProvenStarts, tmp_path: Path) -> None:
+    for number in range(300):
+        starts.add(str(number))
+    path = tmp_path / "cache" / "proven.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert len(json.loads(path.read_text())) == 256
+    assert starts.knows("299")
+    assert not starts.knows("0")
+    path.chmod(0o666)
+    assert not starts.knows("299"), "others may have written it"
+
+
+def test_a_folder_that_takes_no_file_stops_nothing(
+    asked: Callable[..., list[int]], tmp_path: Path
+) -> None:
+    (tmp_path / "cache").write_text("a file where the folder would be")
+    assert asked("a") == asked("a") == [ONE, WHOLE]
+
+
+@pytest.mark.triton
+def test_a_real_server_is_proven_whole_once_for_each_user(
+    bundle: Path, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    asked: list[bool] = []
+    proof = connect.refuse_untrue_server
+
+    def refuse(transport: Any, golden: Any, starts: ProvenStarts | None = None) -> str:
+        sizes: list[int] = []
+        plain = transport.infer
+
+        def infer(chunk: Any) -> Any:
+            sizes.append(len(chunk))
+            return plain(chunk)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(transport, "infer", infer)
+            told = proof(transport, golden, starts)
+        asked.append(sum(sizes) >= len(golden.hu))
+        return told
+
+    monkeypatch.setattr(connect, "refuse_untrue_server", refuse)
+    study = checkout / "examples" / "phantom-sdh"
+    with proven_server(ServerOptions(repository=bundle)) as server:
+        asked.clear()
+        elsewhere = ServerOptions(url=server.url, repository=bundle)
+        first = result_from_path(study, elsewhere)
+        assert result_from_path(study, elsewhere).study_score == first.study_score
+        result_from_path(study, replace(elsewhere, prove=True))
+        with proven_server(elsewhere):  # whoever does not ask for less
+            pass
+    assert asked == [True, False, True, True]
+    with proven_server(ServerOptions(repository=bundle)) as again:
+        asked.clear()
+        result_from_path(study, ServerOptions(url=again.url, repository=bundle))
+    assert asked == [True], "started again, so it says another start"
