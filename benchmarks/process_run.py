@@ -7,14 +7,16 @@ does. Files are in the page cache from the run before: what is cold is the proce
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 
 from benchmarks.errors import BenchmarkError, Disagreement
 from benchmarks.memory import PeakMemory, peak_memory
+from ichclient.workspace import ENGINE_CACHE
 
 # The installed command is this function; it is named here so that PATH does not matter.
 _COMMAND = (sys.executable, "-c", "from ichclient.cli import main; main()")
@@ -44,10 +47,15 @@ class ColdStart:
             raise ValueError(f"not the course of a process: {self}")
 
 
-def cold_start(study: Path, repository: Path, expected: Scores, tolerance: float) -> ColdStart:
-    """Time one run; raises Disagreement where its slices' scores are not those expected."""
+def cold_start(
+    study: Path, repository: Path, expected: Scores, tolerance: float, *, kept_engine: bool
+) -> ColdStart:
+    """Time one run, in which the engine is compiled, or with `kept_engine` read as it was kept.
+
+    Raises Disagreement where its slices' scores are not those expected.
+    """
     started = time.perf_counter()
-    with _client(study, repository) as client:
+    with _client(study, repository, {} if kept_engine else {ENGINE_CACHE: ""}) as client:
         assert client.stdout is not None  # Popen was given a pipe
         first = client.stdout.read(1)
         first_result_s = time.perf_counter() - started
@@ -71,7 +79,9 @@ def memory_of_process(
 
 
 @contextmanager
-def _client(study: Path, repository: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _client(
+    study: Path, repository: Path, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[subprocess.Popen[bytes]]:
     """A running client that has ended, with its server, when the block is left however."""
     arguments = ["infer", str(study.resolve()), "--repository", str(repository.resolve()), "--json"]
     with subprocess.Popen(
@@ -80,6 +90,7 @@ def _client(study: Path, repository: Path) -> Iterator[subprocess.Popen[bytes]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         bufsize=0,  # one byte must not wait for more
+        env={**os.environ, **environment},
     ) as client:
         try:
             yield client
