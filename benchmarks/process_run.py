@@ -12,11 +12,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -55,7 +54,7 @@ def cold_start(
     Raises Disagreement where its slices' scores are not those expected.
     """
     started = time.perf_counter()
-    with _client(study, repository, {} if kept_engine else {ENGINE_CACHE: ""}) as client:
+    with _client(study, repository, kept_engine=kept_engine) as client:
         assert client.stdout is not None  # Popen was given a pipe
         first = client.stdout.read(1)
         first_result_s = time.perf_counter() - started
@@ -80,7 +79,7 @@ def memory_of_process(
 
 @contextmanager
 def _client(
-    study: Path, repository: Path, environment: Mapping[str, str] = MappingProxyType({})
+    study: Path, repository: Path, *, kept_engine: bool = True
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A running client that has ended, with its server, when the block is left however."""
     arguments = ["infer", str(study.resolve()), "--repository", str(repository.resolve()), "--json"]
@@ -90,7 +89,7 @@ def _client(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         bufsize=0,  # one byte must not wait for more
-        env={**os.environ, **environment},
+        env=os.environ | ({} if kept_engine else {ENGINE_CACHE: ""}),
     ) as client:
         try:
             yield client

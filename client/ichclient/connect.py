@@ -5,6 +5,7 @@ Without an address the embedded server runs for the length of the `with` block.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import time
@@ -73,10 +74,7 @@ class ProvenServer:
 
     def prove_again(self) -> None:
         """Prove it once more: after an interruption another server may answer."""
-        if isinstance(self.transport, ServerPool):
-            self.transport.prove()  # each of them
-        else:
-            refuse_untrue_server(self.transport, self.golden)
+        _prove(self.transport, functools.partial(refuse_untrue_server, golden=self.golden))
 
 
 @dataclass(frozen=True)
@@ -130,16 +128,15 @@ def proven_server(
     or ServerRefused.
     """
     started = time.monotonic()
-    if isinstance(options, ServerStart):
-        with _proven_start(options, started, meanwhile) as server:
-            yield server
-    elif options.url is None:
-        start = server_start(options, everything=everything, stop_deadline_s=stop_deadline_s)
-        with start as begun, _proven_start(begun, started, meanwhile) as server:
-            yield server
-    else:
-        with _proven_elsewhere(options, started, known=known) as server:
-            yield server
+    with contextlib.ExitStack() as stack:
+        if isinstance(options, ServerOptions) and options.url is None:
+            begin = server_start(options, everything=everything, stop_deadline_s=stop_deadline_s)
+            options = stack.enter_context(begin)
+        if isinstance(options, ServerStart):
+            proven = _proven_start(options, started, meanwhile)
+        else:
+            proven = _proven_elsewhere(options, started, known=known)
+        yield stack.enter_context(proven)
 
 
 @contextmanager
@@ -156,9 +153,8 @@ def _proven_start(
         ) as transport,
         _told_of_log(start.log_path),
     ):
-        ready = time.monotonic()
-        refuse_untrue_server(transport, start.golden)
-        timings = _timings(started, ready)
+        prove = functools.partial(refuse_untrue_server, golden=start.golden)
+        timings = _timed_proof(transport, prove, started)
         yield ProvenServer(
             server.url, server.pid, start.log_path, transport, start.golden, timings,
             start.repository,
@@ -173,12 +169,7 @@ def _proven_elsewhere(
     starts = ProvenStarts(cache_folder(os.environ)) if known and not options.prove else None
     prove = functools.partial(refuse_untrue_server, golden=golden, starts=starts)
     with _transport_elsewhere(options, prove) as transport:
-        ready = time.monotonic()
-        if isinstance(transport, ServerPool):
-            transport.prove()
-        else:
-            prove(transport)
-        timings = _timings(started, ready)
+        timings = _timed_proof(transport, prove, started)
         url = str(options.url)
         yield ProvenServer(url, None, None, transport, golden, timings, options.repository)
 
@@ -199,7 +190,19 @@ def _judging_models(options: ServerOptions, repository: Path) -> tuple[str, str]
     return options.model or (FUSED_MODEL if fused else ENSEMBLE_MODEL), STUDY_MODEL
 
 
-def _timings(started: float, ready: float) -> dict[str, float]:
+def _prove(transport: Transport, prove: Callable[[Transport], object]) -> None:
+    """Of several servers, each has to prove itself, as the pool was told."""
+    if isinstance(transport, ServerPool):
+        transport.prove()
+    else:
+        prove(transport)
+
+
+def _timed_proof(
+    transport: Transport, prove: Callable[[Transport], object], started: float
+) -> dict[str, float]:
+    ready = time.monotonic()
+    _prove(transport, prove)
     return {"server_ready_s": ready - started, "golden_proof_s": time.monotonic() - ready}
 
 

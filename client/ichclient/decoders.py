@@ -39,7 +39,7 @@ class DecoderPool:
 
     @property
     def is_warm(self) -> bool:
-        """Whether a child has decoded before: who judges a second series judges more of them."""
+        """Whether a child is ready: then this is not the first series, nor likely the last."""
         return any(child.is_ready for child in self._children)
 
     def decode(self, data: bytes, encoding: Encoding) -> NDArray[Any]:

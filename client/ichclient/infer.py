@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -55,6 +56,9 @@ from ichclient.told import (
 from ichclient.tracing import traced_study
 from ichclient.warm import WarmServer
 from ichcore import SliceScores, StudyScore
+
+Judge: TypeAlias = ServerOptions | ServerStart | WarmServer | ProvenServer
+"""Who judges a study: the server of these options, one that was started, or one that is shared."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def considered_from_path(
 
 def result_from_path(
     path: Path | str,
-    judge: ServerOptions | ServerStart | WarmServer | ProvenServer,
+    judge: Judge,
     *,
     source: SourceOptions | None = None,
     series_uid: str | None = None,
@@ -274,9 +278,7 @@ def _slice_scores(judged: Judged, series: Series) -> SliceScores:
     )
 
 
-def _server(
-    judge: ServerOptions | ServerStart | WarmServer | ProvenServer, meanwhile: Callable[[], object]
-) -> AbstractContextManager[ProvenServer]:
+def _server(judge: Judge, meanwhile: Callable[[], object]) -> AbstractContextManager[ProvenServer]:
     if isinstance(judge, ProvenServer):
         return contextlib.nullcontext(judge)
     if isinstance(judge, WarmServer):

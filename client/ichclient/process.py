@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Required, TypedDict, Unpack
 
 from ichclient import supervise
 from ichclient.embedded import ServerFiles, embedded_files
@@ -46,6 +46,18 @@ class RunningServer:
     pid: int
     """Process of `tritonserver`; its stubs are its children."""
     log_path: Path
+
+
+class StartOptions(TypedDict, total=False):
+    """What `started_server` takes, for those who hand it on."""
+
+    log_path: Required[Path]
+    grpc_port: int | None
+    http: bool
+    model_config_name: str
+    models: tuple[str, ...] | None
+    stop_deadline_s: float
+    files: ServerFiles | None
 
 
 class StartedServer:
@@ -127,7 +139,7 @@ def running_server(
     *,
     ready_timeout_s: float = 120.0,
     meanwhile: Callable[[], object] = lambda: None,
-    **start: Any,
+    **start: Unpack[StartOptions],
 ) -> Iterator[RunningServer]:
     """As `started_server`, which takes `start`, and yield when every model is ready."""
     with started_server(repository, **start) as started:

@@ -34,9 +34,15 @@ class ProvenStarts:
         kept = [known for known in self._read() if known != digest][-_KEPT + 1 :]
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Not by output.py, whose files others may read.
             with tempfile.NamedTemporaryFile("w", dir=self._path.parent, delete=False) as file:
-                json.dump([*kept, digest], file)
-            Path(file.name).replace(self._path)
+                part = Path(file.name)
+                try:
+                    json.dump([*kept, digest], file)
+                    file.flush()
+                    part.replace(self._path)
+                finally:
+                    part.unlink(missing_ok=True)
 
     def _read(self) -> list[str]:
         try:

@@ -1,6 +1,6 @@
 """Plan -> runner: an engine of TensorRT or TensorRT-RTX on the GPU, with torch's memory.
 
-Nothing in this file has ever been executed by its authors, who have no GPU.
+Its authors have run it up to the load of an engine, on a GPU whose library refused it.
 """
 
 from __future__ import annotations

@@ -97,6 +97,9 @@ def test_wrong_output_gives_no_numbers(start: Start, repository: Path, tmp_path:
 
 _LIES = '''
 
+import numpy as np
+
+
 class TritonPythonModel(TritonPythonModel):
     """Answers with scores that are a little lower."""
 

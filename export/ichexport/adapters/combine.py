@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from ichcore import EnsembleSpec, IchError, MemberOutputs, combined_from_members, spec_from_json
-from ichcore.wire import SPEC_FILE, build_record_file, provenance_from_hashes
+from ichcore.vouching import Voucher
+from ichcore.wire import SPEC_FILE, build_record_file
 
 
 class TritonPythonModel:
@@ -29,9 +28,7 @@ class TritonPythonModel:
             engines_sha256 = _engines_sha256(model.parent, self._spec, version, engine_file)
         except (OSError, IchError) as error:
             raise pb_utils.TritonModelException(str(error)) from error
-        self._provenance = provenance_from_hashes(self._spec.sha256, engines_sha256)
-        # Another one after every start, so that a client may remember which it has proven.
-        self._start = secrets.token_hex(16)
+        self._voucher = Voucher(self._spec.sha256, engines_sha256)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Combine each request on its own."""
@@ -43,10 +40,7 @@ class TritonPythonModel:
             combined = combined_from_members(outputs, self._spec)
         except IchError as error:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
-        told = {
-            name: np.full(combined.score.shape, text.encode(), dtype=np.object_)
-            for name, text in (("PROVENANCE", self._provenance), ("START", self._start))
-        }
+        texts = self._voucher.texts(len(combined.score))
         return pb_utils.InferenceResponse(
             [
                 pb_utils.Tensor("SCORE", combined.score),
@@ -54,7 +48,7 @@ class TritonPythonModel:
                 pb_utils.Tensor("MASK", combined.mask),
                 pb_utils.Tensor("LESION_MM2", combined.lesion_mm2),
                 pb_utils.Tensor("BRAIN_MM2", combined.brain_mm2),
-                *(pb_utils.Tensor(name, texts) for name, texts in told.items()),
+                *(pb_utils.Tensor(name, values) for name, values in texts.items()),
             ]
         )
 

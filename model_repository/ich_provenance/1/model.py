@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from ichcore import EnsembleSpec, IchError, spec_from_json
 from ichcore.fused import refuse_other_combination, refuse_unsound_slices
-from ichcore.wire import (
-    FUSED_ENGINE_MODEL,
-    SPEC_FILE,
-    build_record_file,
-    provenance_from_hashes,
-)
+from ichcore.vouching import Voucher
+from ichcore.wire import FUSED_ENGINE_MODEL, SPEC_FILE, build_record_file
 
 _CHECKED = ("SCORE", "MEMBER_SCORES", "LESION_MM2", "BRAIN_MM2")
 
@@ -38,9 +32,7 @@ class TritonPythonModel:
             engines_sha256 = _engine_sha256(record, spec)
         except (OSError, IchError) as error:
             raise pb_utils.TritonModelException(str(error)) from error
-        self._provenance = provenance_from_hashes(spec.sha256, engines_sha256)
-        # Another one after every start, so that a client may remember which it has proven.
-        self._start = secrets.token_hex(16)
+        self._voucher = Voucher(spec.sha256, engines_sha256)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Check each request on its own."""
@@ -52,11 +44,8 @@ class TritonPythonModel:
             refuse_unsound_slices(*values)
         except IchError as error:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
-        tensors = [pb_utils.Tensor(n, v) for n, v in zip(_CHECKED, values, strict=True)]
-        for name, text in (("PROVENANCE", self._provenance), ("START", self._start)):
-            texts = np.full((len(values[0]), 1), text.encode(), dtype=np.object_)
-            tensors.append(pb_utils.Tensor(name, texts))
-        return pb_utils.InferenceResponse(tensors)
+        told = dict(zip(_CHECKED, values, strict=True)) | self._voucher.texts(len(values[0]))
+        return pb_utils.InferenceResponse([pb_utils.Tensor(n, v) for n, v in told.items()])
 
 
 def _engine_sha256(path: Path, spec: EnsembleSpec) -> str:
