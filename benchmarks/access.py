@@ -42,8 +42,9 @@ from benchmarks.written import write_whole
 from ichclient.access import OPEN, ServerAccess
 from ichclient.ending_cli import told
 from ichclient.flags import ServerSettings, Tls
-from ichclient.golden import GOLDEN_FILE, golden_from_file, refuse_untrue_server
+from ichclient.golden import GOLDEN_FILE, golden_from_file
 from ichclient.pool import ServerPool
+from ichclient.proof import Proof
 from ichclient.repository import default_repository
 from ichclient.transport import DEADLINE_S, RETRY_FOR_S, Transport, TritonTransport
 from ichcore.flight import IN_FLIGHT
@@ -111,7 +112,7 @@ def _plain(work: Workload) -> Iterator[TritonTransport]:
 def _proven(work: Workload, server: Started) -> Iterator[TritonTransport]:
     golden = golden_from_file(work.repository / GOLDEN_FILE)
     with TritonTransport(server.url, access=server.access) as transport:
-        refuse_untrue_server(transport, golden)
+        Proof(golden).refuse_untrue_server(transport)
         yield transport
 
 
@@ -139,7 +140,7 @@ def _cost_of(
 
 def _two_servers(work: Workload, plain: TritonTransport, expected: Answer) -> dict[str, Any]:
     golden = golden_from_file(work.repository / GOLDEN_FILE)
-    prove = functools.partial(refuse_untrue_server, golden=golden)
+    prove = Proof(golden).refuse_untrue_server
     with (
         started_server(work.settings) as second,
         contextlib.closing(

@@ -6,7 +6,6 @@ Without an address the embedded server runs for the length of the `with` block.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +15,11 @@ from pathlib import Path
 
 from ichclient.access import OPEN, ServerAccess
 from ichclient.caches import cache_folder
-from ichclient.errors import ServerUnreachable
-from ichclient.golden import GOLDEN_FILE, Golden, golden_from_file, refuse_untrue_server
+from ichclient.errors import ServerRefused, ServerUnreachable
+from ichclient.golden import GOLDEN_FILE, Golden, golden_from_file
 from ichclient.pool import ServerPool
 from ichclient.process import StartedServer, started_server
+from ichclient.proof import Proof
 from ichclient.proven_starts import ProvenStarts
 from ichclient.repository import default_repository, verified_repository
 from ichclient.serverlog import new_log_path
@@ -28,6 +28,8 @@ from ichcore.wire import ENSEMBLE_MODEL, FUSED_MODEL, STUDY_MODEL
 
 # Nobody starts an embedded server again once it has ended.
 _EMBEDDED_RETRY_FOR_S = 2.0
+# Behind one address servers may answer in any order, so one may have to be asked for a few times.
+_PROOFS_PER_START = 8
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,31 @@ class ProvenServer:
     """Process of an embedded server; None for a server elsewhere."""
     log_path: Path | None
     transport: Transport
-    golden: Golden
+    proof: Proof
     timings: dict[str, float]
     repository: Path | None = None
     """Repository of the bundle that the server should serve, where this machine has one."""
 
-    def prove_again(self) -> None:
-        """Prove it once more: after an interruption another server may answer."""
-        _prove(self.transport, functools.partial(refuse_untrue_server, golden=self.golden))
+    @property
+    def golden(self) -> Golden:
+        """The slices that it judged as recorded."""
+        return self.proof.golden
+
+    def prove_again(self, starts: frozenset[str] = frozenset()) -> None:
+        """Prove it once more, until all of these starts that answered have proven themselves.
+
+        After an interruption another server may answer, and behind one address several may. Raises
+        ServerRefused where one of them cannot be met again.
+        """
+        for _ in range(_PROOFS_PER_START * max(1, len(starts))):
+            _prove(self.transport, self.proof)
+            if starts <= self.proof.starts:
+                return
+        raise ServerRefused(
+            f"{len(starts - self.proof.starts)} of the servers that answered at {self.url} judged "
+            "slices of this study, but cannot be made to judge the golden ones: try again, or name "
+            "every server by itself in --url, separated by commas."
+        )
 
 
 @dataclass(frozen=True)
@@ -153,12 +172,11 @@ def _proven_start(
         ) as transport,
         _told_of_log(start.log_path),
     ):
-        prove = functools.partial(refuse_untrue_server, golden=start.golden)
-        timings = _timed_proof(transport, prove, started)
+        proof = Proof(start.golden)
+        timings = _timed_proof(transport, proof, started)
         yield ProvenServer(
-            server.url, server.pid, start.log_path, transport, start.golden, timings,
-            start.repository,
-        )  # fmt: skip
+            server.url, server.pid, start.log_path, transport, proof, timings, start.repository
+        )
 
 
 @contextmanager
@@ -167,20 +185,19 @@ def _proven_elsewhere(
 ) -> Iterator[ProvenServer]:
     golden = golden_from_file(_golden_path(options, options.repository))
     starts = ProvenStarts(cache_folder(os.environ)) if known and not options.prove else None
-    prove = functools.partial(refuse_untrue_server, golden=golden, starts=starts)
-    with _transport_elsewhere(options, prove) as transport:
-        timings = _timed_proof(transport, prove, started)
+    proof = Proof(golden, starts)
+    with _transport_elsewhere(options, proof) as transport:
+        timings = _timed_proof(transport, proof, started)
         url = str(options.url)
-        yield ProvenServer(url, None, None, transport, golden, timings, options.repository)
+        yield ProvenServer(url, None, None, transport, proof, timings, options.repository)
 
 
-def _transport_elsewhere(
-    options: ServerOptions, prove: Callable[[TritonTransport], str]
-) -> TritonTransport | ServerPool:
+def _transport_elsewhere(options: ServerOptions, proof: Proof) -> TritonTransport | ServerPool:
     """The one server at `url`, or all of them."""
     urls, times = options.urls, {"deadline_s": options.timeout_s, "retry_for_s": RETRY_FOR_S}
     if len(urls) == 1:
         return TritonTransport(urls[0], model=options.model, access=options.access, **times)
+    prove = proof.refuse_untrue_server
     return ServerPool(urls, prove, model=options.model, access=options.access, **times)
 
 
@@ -190,19 +207,17 @@ def _judging_models(options: ServerOptions, repository: Path) -> tuple[str, str]
     return options.model or (FUSED_MODEL if fused else ENSEMBLE_MODEL), STUDY_MODEL
 
 
-def _prove(transport: Transport, prove: Callable[[Transport], object]) -> None:
+def _prove(transport: Transport, proof: Proof) -> None:
     """Of several servers, each has to prove itself, as the pool was told."""
     if isinstance(transport, ServerPool):
         transport.prove()
     else:
-        prove(transport)
+        proof.refuse_untrue_server(transport)
 
 
-def _timed_proof(
-    transport: Transport, prove: Callable[[Transport], object], started: float
-) -> dict[str, float]:
+def _timed_proof(transport: Transport, proof: Proof, started: float) -> dict[str, float]:
     ready = time.monotonic()
-    _prove(transport, prove)
+    _prove(transport, proof)
     return {"server_ready_s": ready - started, "golden_proof_s": time.monotonic() - ready}
 
 

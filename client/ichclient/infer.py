@@ -210,8 +210,8 @@ def _judged_study(
     if score.provenance != judged.provenance[0]:
         raise ServerRefused("The study model belongs to another bundle than the slices' scores.")
     interrupted = transport.interruptions - interruptions
-    if interrupted:
-        server.prove_again()
+    if interrupted or not judged.starts <= server.proof.starts:
+        server.prove_again(judged.starts)
     now = time.monotonic()
     timings = {
         "read_headers_s": study.read_s,

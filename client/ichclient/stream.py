@@ -39,6 +39,8 @@ class Judged:
     provenance: tuple[str, ...]
     placements: tuple[Placement, ...]
     slice_warnings: tuple[tuple[Warning_, ...], ...]
+    starts: frozenset[str] = frozenset()
+    """Those of servers that judged them, as far as they say."""
 
     @property
     def warnings(self) -> tuple[Warning_, ...]:
@@ -89,6 +91,7 @@ def _judged(answer: ChunkScores, chunk: list[Item], grid: Grid) -> Judged:
         provenance=answer.provenance,
         placements=tuple(item.placement for item in chunk),
         slice_warnings=(),
+        starts=answer.starts,
     )
 
 
@@ -105,4 +108,5 @@ def _joined(parts: list[Judged], told: tuple[tuple[Warning_, ...], ...]) -> Judg
         provenance=tuple(text for part in parts for text in part.provenance),
         placements=tuple(placement for part in parts for placement in part.placements),
         slice_warnings=told,
+        starts=frozenset().union(*(part.starts for part in parts)),
     )

@@ -21,6 +21,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from ichclient.answers import ChunkScores, ServerFacts
 from ichclient.connect import ProvenServer
 from ichclient.golden import Golden, spec_key
+from ichclient.proof import Proof
 from ichcore import (
     Calibration,
     EnsembleSpec,
@@ -232,6 +233,7 @@ class FakeTransport:
         self.provenance = provenance_from_hashes(self.spec.sha256, "e" * 64)
         self.interruptions = 0
         self.chunks: list[NDArray[np.float16]] = []
+        self.starts: frozenset[str] = frozenset()
         self.on_infer: Callable[[], None] = lambda: None
 
     def metadata(self) -> ServerFacts:
@@ -256,6 +258,7 @@ class FakeTransport:
             lesion_mm2=np.full(len(chunk), 50, dtype=np.float32),
             brain_mm2=np.full(len(chunk), 9000, dtype=np.float32),
             provenance=(self.provenance,) * len(chunk),
+            starts=self.starts,
         )
 
     def study(self, slices: SliceScores) -> StudyScore:
@@ -292,7 +295,7 @@ def proven(fake_transport: FakeTransport) -> ProvenServer:
         tolerance_lesion_mm2=1.0,
     )
     timings = {"server_ready_s": 0.0, "golden_proof_s": 0.0}
-    return ProvenServer("fake:1", None, None, fake_transport, golden, timings)
+    return ProvenServer("fake:1", None, None, fake_transport, Proof(golden), timings)
 
 
 @pytest.fixture(scope="session")

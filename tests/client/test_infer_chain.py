@@ -106,7 +106,7 @@ def test_a_server_that_came_back_untrue_is_refused(
     fake_transport.on_infer = interrupted
     altered = dataclasses.replace(proven.golden, score=proven.golden.score + np.float32(0.1))
     with pytest.raises(ServerRefused, match="SCORE"):
-        judged(study, dataclasses.replace(proven, golden=altered))
+        judged(study, dataclasses.replace(proven, proof=Proof(altered)))
 
 
 def test_slices_of_two_bundles_make_no_result(

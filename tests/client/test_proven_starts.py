@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ichclient import connect
 from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.errors import ServerRefused
-from ichclient.golden import refuse_untrue_server
 from ichclient.infer import result_from_path
+from ichclient.proof import Proof
 from ichclient.proven_starts import ProvenStarts
 
-WHOLE, ONE = 3, 1
+ONE, REST, WHOLE = 1, 2, 3
 
 
 @pytest.fixture
@@ -42,16 +41,16 @@ def asked(
             return replace(plain(chunk), starts=frozenset(said))
 
         monkeypatch.setattr(proven.transport, "infer", infer)
-        refuse_untrue_server(proven.transport, golden or proven.golden, known)
+        Proof(golden or proven.golden, known).refuse_untrue_server(proven.transport)
         return sizes
 
     return prove
 
 
 def test_a_start_is_proven_whole_once(asked: Callable[..., list[int]]) -> None:
-    assert asked("a") == [ONE, WHOLE]
+    assert asked("a") == [ONE, REST]
     assert asked("a") == [ONE]
-    assert asked("b") == [ONE, WHOLE], "a server that was started again"
+    assert asked("b") == [ONE, REST], "a server that was started again"
     assert asked("a") == asked("b") == [ONE]
 
 
@@ -59,7 +58,7 @@ def test_a_server_that_says_no_start_or_two_is_always_proven_whole(
     asked: Callable[..., list[int]],
 ) -> None:
     for said in ((), ("a", "b")):
-        assert asked(*said) == asked(*said) == [ONE, WHOLE]
+        assert asked(*said) == asked(*said) == [ONE, REST]
 
 
 def test_what_proves_is_part_of_what_was_proven(
@@ -68,7 +67,7 @@ def test_what_proves_is_part_of_what_was_proven(
     golden = proven.golden
     asked("a")
     wider = replace(golden, tolerance_score=golden.tolerance_score * 2)
-    assert asked("a", golden=wider) == [ONE, WHOLE]
+    assert asked("a", golden=wider) == [ONE, REST]
     assert asked("a", known=None) == [WHOLE], "whoever keeps nothing proves all"
 
 
@@ -81,8 +80,16 @@ def test_a_known_start_with_a_false_slice_is_refused(
         asked("a", golden=false)
 
 
-def test_every_slice_has_its_turn(proven: ProvenServer) -> None:
-    seen = {float(proven.golden.one().hu[0, 0, 0, 0]) for _ in range(200)}
+def test_every_slice_has_its_turn_and_a_whole_proof_sends_each_once(
+    asked: Callable[..., list[int]], fake_transport: Any
+) -> None:
+    seen = set()
+    for start in range(200):
+        fake_transport.chunks.clear()
+        asked(str(start))
+        sent = [float(one[0, 0, 0]) for chunk in fake_transport.chunks for one in chunk]
+        assert sorted(sent) == [0.0, 1.0, 2.0]
+        seen.add(sent[0])
     assert seen == {0.0, 1.0, 2.0}
 
 
@@ -92,7 +99,7 @@ def test_a_file_that_says_nothing_costs_a_proof_and_is_written_anew(
 ) -> None:
     asked("a")
     (tmp_path / "cache" / "proven.json").write_text(text)
-    assert asked("a") == [ONE, WHOLE]
+    assert asked("a") == [ONE, REST]
     assert asked("a") == [ONE]
 
 
@@ -112,7 +119,7 @@ def test_a_folder_that_takes_no_file_stops_nothing(
     asked: Callable[..., list[int]], tmp_path: Path
 ) -> None:
     (tmp_path / "cache").write_text("a file where the folder would be")
-    assert asked("a") == asked("a") == [ONE, WHOLE]
+    assert asked("a") == asked("a") == [ONE, REST]
 
 
 @pytest.mark.triton
@@ -121,9 +128,9 @@ def test_a_real_server_is_proven_whole_once_for_each_user(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     asked: list[bool] = []
-    proof = connect.refuse_untrue_server
+    prove = Proof.refuse_untrue_server
 
-    def refuse(transport: Any, golden: Any, starts: ProvenStarts | None = None) -> str:
+    def refuse(proof: Proof, transport: Any) -> str:
         sizes: list[int] = []
         plain = transport.infer
 
@@ -133,11 +140,11 @@ def test_a_real_server_is_proven_whole_once_for_each_user(
 
         with monkeypatch.context() as patch:
             patch.setattr(transport, "infer", infer)
-            told = proof(transport, golden, starts)
-        asked.append(sum(sizes) >= len(golden.hu))
+            told = prove(proof, transport)
+        asked.append(sum(sizes) >= len(proof.golden.hu))
         return told
 
-    monkeypatch.setattr(connect, "refuse_untrue_server", refuse)
+    monkeypatch.setattr(Proof, "refuse_untrue_server", refuse)
     study = checkout / "examples" / "phantom-sdh"
     with proven_server(ServerOptions(repository=bundle)) as server:
         asked.clear()

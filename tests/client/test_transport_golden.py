@@ -12,7 +12,8 @@ import pytest
 
 from ichclient.connect import ProvenServer
 from ichclient.errors import RepositoryError, ServerRefused
-from ichclient.golden import golden_from_file, refuse_untrue_server
+from ichclient.golden import golden_from_file
+from ichclient.proof import Proof
 
 
 def stored(path: Path, **changes: Any) -> Path:
@@ -31,7 +32,7 @@ def stored(path: Path, **changes: Any) -> Path:
 
 
 def test_a_server_that_answers_as_recorded_is_trusted(proven: ProvenServer) -> None:
-    refuse_untrue_server(proven.transport, proven.golden)
+    Proof(proven.golden).refuse_untrue_server(proven.transport)
 
 
 @pytest.mark.parametrize(
@@ -43,12 +44,12 @@ def test_an_altered_value_names_tensor_difference_and_tolerance(
 ) -> None:
     golden = replace(proven.golden, **{field: getattr(proven.golden, field) + np.float32(change)})
     with pytest.raises(ServerRefused, match=rf"{tensor}.* {change} ?.* is allowed"):
-        refuse_untrue_server(proven.transport, golden)
+        Proof(golden).refuse_untrue_server(proven.transport)
 
 
 def test_a_difference_within_the_tolerance_passes(proven: ProvenServer) -> None:
     golden = replace(proven.golden, score=proven.golden.score + np.float32(5e-5))
-    refuse_untrue_server(proven.transport, golden)
+    Proof(golden).refuse_untrue_server(proven.transport)
 
 
 @pytest.mark.parametrize("int8", [False, True])
@@ -63,10 +64,10 @@ def test_engines_in_8_bits_have_a_tolerance_of_their_own(
     )
     far = replace(golden, score=golden.score + np.float32(0.11))
     if int8:
-        refuse_untrue_server(proven.transport, near)
+        Proof(near).refuse_untrue_server(proven.transport)
     for other in (far,) if int8 else (near, far):
         with pytest.raises(ServerRefused, match="alters values"):
-            refuse_untrue_server(proven.transport, other)
+            Proof(other).refuse_untrue_server(proven.transport)
 
 
 def test_a_bundle_of_before_has_one_tolerance(tmp_path: Path, golden: Any) -> None:
@@ -79,13 +80,13 @@ def test_a_bundle_of_before_has_one_tolerance(tmp_path: Path, golden: Any) -> No
 def test_a_server_with_another_spec_asks_for_its_golden_file(proven: ProvenServer) -> None:
     golden = replace(proven.golden, spec_key="spec:other")
     with pytest.raises(ServerRefused, match=re.escape("--golden")):
-        refuse_untrue_server(proven.transport, golden)
+        Proof(golden).refuse_untrue_server(proven.transport)
 
 
 def test_a_server_with_another_grid_asks_for_its_golden_file(proven: ProvenServer) -> None:
     golden = replace(proven.golden, hu=proven.golden.hu[..., :64])
     with pytest.raises(ServerRefused, match="grid"):
-        refuse_untrue_server(proven.transport, golden)
+        Proof(golden).refuse_untrue_server(proven.transport)
 
 
 def test_golden_slices_are_read_with_their_tolerances(tmp_path: Path) -> None:

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from ichclient.cli import main
 from ichclient.connect import ServerOptions
 from ichclient.errors import ServerBusy, ServerRefused, ServerUnreachable
-from ichclient.golden import Golden, refuse_untrue_server
+from ichclient.golden import Golden
 from ichclient.infer import result_from_path
 from ichclient.pool import ServerPool
 from ichclient.process import RunningServer, running_server
+from ichclient.proof import Proof
 from ichclient.transport import TritonTransport
 from ichcore import SliceScores
 
@@ -41,7 +42,7 @@ def test_a_server_killed_under_load_costs_no_slice_and_judges_again_when_it_is_b
 ) -> None:
     hu = many(golden, 48)
     expected = np.resize(golden.score, 48)
-    prove = partial(refuse_untrue_server, golden=golden)
+    prove = Proof(golden).refuse_untrue_server
     with ExitStack() as stack, ThreadPoolExecutor(4) as asking:
         start = partial(running_server, bundle, models=MODELS, stop_deadline_s=0)
         other = stack.enter_context(start(log_path=tmp_path / "a"))

@@ -21,7 +21,8 @@ from ichclient.cli import main
 from ichclient.embedded import embedded_files
 from ichclient.errors import AccessRefused, BadAccess, ServerUnreachable
 from ichclient.flags import LOOPBACK
-from ichclient.golden import Golden, refuse_untrue_server
+from ichclient.golden import Golden
+from ichclient.proof import Proof
 from ichclient.readiness import server_is_ready
 from ichclient.supervise import Charge, remove_leftovers
 from ichclient.transport import TritonTransport
@@ -151,7 +152,7 @@ def test_the_golden_slices_are_proven_through_mutual_tls_with_the_token(
     mutual: str, pem: Path, golden: Golden
 ) -> None:
     with TritonTransport(mutual, access=shown(pem)) as transport:
-        refuse_untrue_server(transport, golden)
+        Proof(golden).refuse_untrue_server(transport)
         chunk = transport.infer(np.resize(golden.hu, (40, *golden.hu.shape[1:])))
     assert len(chunk.score) == 40
     assert server_is_ready(mutual, timeout_s=5, access=shown(pem))

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from ichclient.cli import main
 from ichclient.errors import ServerRefused
-from ichclient.golden import GOLDEN_FILE, Golden, golden_from_file, refuse_untrue_server
+from ichclient.golden import GOLDEN_FILE, Golden, golden_from_file
 from ichclient.process import RunningServer, running_server
+from ichclient.proof import Proof
 from ichclient.repository import default_repository
 from ichclient.transport import TritonTransport
 
@@ -51,7 +52,7 @@ def many(golden: Golden, count: int) -> NDArray[np.float16]:
 
 
 def test_the_bundle_proves_itself(transport: TritonTransport, golden: Golden) -> None:
-    refuse_untrue_server(transport, golden)
+    Proof(golden).refuse_untrue_server(transport)
 
 
 def test_the_golden_slices_tell_more_than_their_tolerance(golden: Golden) -> None:
@@ -93,7 +94,7 @@ def test_a_server_that_hands_models_other_values_is_refused(
         TritonTransport(running.url, model=slice_model) as transport,
         pytest.raises(ServerRefused, match=r"differs by up to .* is allowed"),
     ):
-        refuse_untrue_server(transport, golden)
+        Proof(golden).refuse_untrue_server(transport)
 
 
 def test_the_one_engine_judges_where_it_is_served_and_the_members_where_it_is_not(
@@ -108,10 +109,10 @@ def test_the_one_engine_judges_where_it_is_served_and_the_members_where_it_is_no
         TritonTransport(server.url, model="ich_ensemble") as asked,
         TritonTransport(server.url, model="ich_fused") as fused,
     ):
-        of_members = refuse_untrue_server(only, golden)
-        assert refuse_untrue_server(asked, golden) == of_members
-        engine = refuse_untrue_server(transport, golden)
-        assert refuse_untrue_server(fused, golden) == engine != of_members
+        of_members = Proof(golden).refuse_untrue_server(only)
+        assert Proof(golden).refuse_untrue_server(asked) == of_members
+        engine = Proof(golden).refuse_untrue_server(transport)
+        assert Proof(golden).refuse_untrue_server(fused) == engine != of_members
 
 
 def test_a_server_killed_and_started_again_ends_in_the_same_scores(

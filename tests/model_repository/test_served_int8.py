@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from ichclient.errors import EmbeddedServerError
-from ichclient.golden import refuse_untrue_server
 from ichclient.process import running_server
+from ichclient.proof import Proof
 from ichclient.transport import TritonTransport
 from ichcore import EnsembleSpec
 from ichexport.cli import main
@@ -76,7 +76,7 @@ def test_the_real_server_serves_what_was_built(
         }
         with TritonTransport(server.url) as transport:
             assert transport.metadata().int8
-            refuse_untrue_server(transport, golden)
+            Proof(golden).refuse_untrue_server(transport)
     plain = ask("ich_ensemble", {"HU": golden.hu})
     with TritonTransport(served.url) as transport:
         assert not transport.metadata().int8
