@@ -25,6 +25,7 @@ from ichclient.errors import (
     ServerUnreachable,
 )
 from ichclient.infer import considered_from_path, result_from_study, study_from_path
+from ichclient.proof import Proof
 from ichcore import Decision, ProvenanceError
 
 
