@@ -28,7 +28,7 @@ from ichclient.ending_cli import told
 _OPTIONS = {
     "limits": ("--repeats", "8"),
     "throughput": ("--within", "150"),
-    "peers": ("--within", "420"),
+    "peers": ("--within", "360"),
     "latency": ("--csv", "{folder}/latency.csv"),
     "startup": (),
     "scale": ("--within", "150"),

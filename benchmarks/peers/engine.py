@@ -53,17 +53,24 @@ def settings_from_json(text: str) -> EngineSettings:
 
 
 class Engine:
-    """HU float16 [N, S, R, C] -> outputs by name; safe to call from several threads."""
+    """HU float16 [N, S, R, C] -> outputs by name; safe to call from several threads.
+
+    `item` is the shape behind N.
+    """
 
     def __init__(self, settings: EngineSettings) -> None:
         import openvino
 
         self.settings = settings
+        # OpenVINO 2026.4 makes its table of numpy's types at the first tensor and may give the GIL
+        # away meanwhile; a thread that takes it and wants that table waits for ever. So one thread
+        # makes a tensor before there are others.
+        _ = openvino.Tensor(np.zeros(1, np.float16)).data
         core = openvino.Core()
         model = core.read_model(Path(settings.graph))
         shape = model.inputs[0].get_partial_shape()
-        self._item = tuple(shape[axis].get_length() for axis in range(1, len(shape)))
-        model.reshape([settings.piece_slices, *self._item])
+        self.item = tuple(shape[axis].get_length() for axis in range(1, len(shape)))
+        model.reshape([settings.piece_slices, *self.item])
         compiled = core.compile_model(
             model,
             "CPU",
@@ -82,8 +89,8 @@ class Engine:
 
     def __call__(self, hu: HU) -> Outputs:
         """Answer N slices; raises ValueError where they are none or of another shape."""
-        if len(hu) == 0 or hu.shape[1:] != self._item:
-            raise ValueError(f"HU {list(hu.shape)} is not [N, {', '.join(map(str, self._item))}]")
+        if len(hu) == 0 or hu.shape[1:] != self.item:
+            raise ValueError(f"HU {list(hu.shape)} is not [N, {', '.join(map(str, self.item))}]")
         size = self.settings.piece_slices
         pieces = [hu[start : start + size] for start in range(0, len(hu), size)]
         parts = list(self._streams.map(self._answer, pieces))
@@ -91,7 +98,7 @@ class Engine:
 
     def _answer(self, piece: HU) -> Outputs:
         size = self.settings.piece_slices
-        whole = piece if len(piece) == size else np.resize(piece, (size, *self._item))
+        whole = piece if len(piece) == size else np.resize(piece, (size, *self.item))
         request = self._free.get()
         try:
             results = request.infer([np.ascontiguousarray(whole)], share_inputs=True)

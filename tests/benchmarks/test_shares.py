@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,6 +32,14 @@ from ichexport.engines import openvino_from_onnx
 from ichexport.entry import graph_of
 
 CELL = Cell(8, 2, 4)
+_FIRST_ANSWER = """
+import sys
+import numpy as np
+from benchmarks.peers.engine import Engine, settings_from_json
+sys.setswitchinterval(1e-6)  # threads take turns at every chance
+engine = Engine(settings_from_json(sys.argv[1]))
+print(len(engine(np.zeros((4, *engine.item), np.float16))["SCORE"]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +151,14 @@ def test_the_process_of_the_raw_engine_answers_times_and_ends(
         with pytest.raises(BenchmarkError, match="could not answer"):
             raw(np.zeros((1, 1, 8, 8), np.float16))
     assert not process.is_running()
+
+
+def test_the_first_answer_of_a_process_comes(settings: EngineSettings, checkout: Path) -> None:
+    """Streams that met in OpenVINO's first tensor waited for each other in ten starts of twelve."""
+    command = [sys.executable, "-c", _FIRST_ANSWER, json_from_settings(settings)]
+    for _ in range(3):
+        answer = subprocess.run(command, cwd=checkout, capture_output=True, timeout=60, check=True)
+        assert answer.stdout.strip() == b"4"
 
 
 def test_bytes_are_the_same_tensors_again(engine: Engine, pool: Pool) -> None:
