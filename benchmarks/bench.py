@@ -136,8 +136,8 @@ def benchmark_command(command: _F) -> Callable[..., Any]:
         )
         if bench.load_start > 0.5 * cores():
             bench.say(
-                f"The load of the last minute was {bench.load_start} on {cores()} cores: unless that "
-                "was another benchmark, times will be long, and ratios uncertain."
+                f"The load of the last minute was {bench.load_start} on {cores()} cores: "
+                "unless that was another benchmark, times will be long, and ratios uncertain."
             )
         document, table = command(bench, **options)
         text = json.dumps(document, indent=1, allow_nan=False) + "\n"
