@@ -25,8 +25,8 @@ _CHUNK_SLICES = 8
 class Proof:
     """What servers have to judge as recorded, and in `starts` which of their starts did.
 
-    With `known` one slice, another one each time, is enough where all of them proved a start of a
-    server before; a start that they prove now is kept there.
+    With `known` one telling slice, drawn each time, is enough where all of them proved a start of
+    a server before; a start that they prove now is kept there.
     """
 
     def __init__(self, golden: Golden, known: ProvenStarts | None = None) -> None:
@@ -45,8 +45,10 @@ class Proof:
             raise ServerRefused(_other_bundle("its grid differs from that of the golden slices"))
         answers: list[ChunkScores] = []
         places = list(range(len(golden.hu)))
-        if self._known is not None:
-            first = places.pop(secrets.randbelow(len(places)))
+        telling = golden.telling()
+        if self._known is not None and telling:
+            first = secrets.choice(telling)
+            places.remove(first)
             answers.append(_true_answer(transport, golden.taken([first])))
             start = _only_start(answers)
             if start is not None and self._known.knows(self._digest(start, answers)):

@@ -14,6 +14,7 @@ import pytest
 
 from ichclient.connect import ProvenServer, ServerOptions, proven_server
 from ichclient.errors import ServerRefused
+from ichclient.golden import Golden
 from ichclient.infer import result_from_path
 from ichclient.proof import Proof
 from ichclient.proven_starts import ProvenStarts
@@ -78,6 +79,30 @@ def test_a_known_start_with_a_false_slice_is_refused(
     false = replace(proven.golden, score=proven.golden.score + np.float32(0.1))
     with pytest.raises(ServerRefused, match="alters values"):
         asked("a", golden=false)
+
+
+def test_a_slice_without_a_finding_is_never_the_one(
+    asked: Callable[..., list[int]], proven: ProvenServer, fake_transport: Any
+) -> None:
+    said = proven.golden.score
+    golden = replace(
+        proven.golden, score=np.array([said[0], 0.3, said[2]], np.float32), tolerance_score=0.4
+    )
+    for start in range(50):
+        fake_transport.chunks.clear()
+        assert asked(str(start), golden=golden) == [ONE, REST]
+        assert fake_transport.chunks[0][0, 0, 0, 0] != 1
+
+
+def test_slices_of_which_none_tells_alone_always_prove_together(
+    asked: Callable[..., list[int]], proven: ProvenServer
+) -> None:
+    golden = replace(proven.golden, score=np.full(3, 0.3, np.float32), tolerance_score=0.4)
+    assert asked("a", golden=golden) == asked("a", golden=golden) == [WHOLE]
+
+
+def test_most_golden_slices_of_the_bundle_tell_alone(golden: Golden) -> None:
+    assert len(golden.hu) / 2 < len(golden.telling()) < len(golden.hu), "one lies above the head"
 
 
 def test_every_slice_has_its_turn_and_a_whole_proof_sends_each_once(
