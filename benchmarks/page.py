@@ -33,9 +33,12 @@ _PLOTS = {
                "Blue is what every server here holds. On this machine, without any server.",
                svg_of_limits),
     "startup": ("From nothing to the first result",
-                "The bars below are what no client could leave out.", svg_of_startup),
+                "The lowest bar is what no client could leave out; the target takes it without its "
+                "last part, the engine's time for the study.", svg_of_startup),
     "scale": ("Longer studies, more at once, hours",
-              "From files to results through the client, on one embedded server.", svg_of_scale),
+              "From files to results through the client, on one embedded server. The client is the "
+              "benchmark's own process, which begins the last plot after many studies at once.",
+              svg_of_scale),
 }  # fmt: skip
 
 _ENOUGH_STUDIES = 100

@@ -10,6 +10,13 @@ from typing import Any
 Document = Mapping[str, Any]
 OURS, ENSEMBLE, PEER, RAW = "#0072B2", "#D55E00", "#7A7A7A", "#222222"
 _GRID = "#DDDDDD"
+_CLIENT, _ENGINE, _GOLDEN, _SLICES, _STUDY = "#56B4E9", "#0072B2", "#009E73", "#C77F00", "#CC79A7"
+_PART_COLOURS = {
+    "client's start and end": _CLIENT, "python_start_s": _CLIENT, "client_import_s": _CLIENT,
+    "server_ready_s": _ENGINE, "openvino_import_s": _ENGINE, "engine_load_s": _ENGINE,
+    "golden_proof_s": _GOLDEN, "slices_s": _SLICES, "engine_study_s": _SLICES, "study_s": _STUDY,
+}  # fmt: skip
+"""In the order in which they follow on each other."""
 
 
 def svg_of_shares(document: Document) -> str:
@@ -97,44 +104,51 @@ def svg_of_limits(document: Document) -> str:
 
 
 def svg_of_startup(document: Document) -> str:
-    """The unavoidable parts, end to end, above the stages of a cold run."""
+    """The stages of a cold run, with and without a kept engine, above the unavoidable parts."""
     parts = {name: one["median_s"] for name, one in document["parts"].items()}
-    least = ("python_start_s", "client_import_s", "openvino_import_s", "engine_load_s")
-    cold = document["cold_infer"]
-    stages = {k: v for k, v in cold["stages_s"].items() if k != "total_s"}
-    whole = cold["first_result_s"]["median_s"]
-    # Headers are read while the server starts; what no stage names is Python, imports, output.
-    shown = {k: v for k, v in stages.items() if k != "read_headers_s"}
-    other = max(0.0, whole - sum(shown.values()))
     lines = {
-        "cold ichclient infer": {"start and end of the client": other, **shown},
-        "unavoidable parts": {
-            **{name: parts[name] for name in least}, "engine_study_s": parts["engine_study_s"]
-        },
-    }  # fmt: skip
-    figure, (panel,) = _figure(10.5, 2.5, 1, 1)
-    palette = ("#56B4E9", "#0072B2", "#009E73", "#E69F00", "#CC79A7")
-    for place, pieces in enumerate(reversed(lines.values())):
+        "cold ichclient infer": _stages(document["cold_infer"]),
+        "the same, engine kept": _stages(document["kept_engine_infer"]),
+        "parts": {name: parts[name] for name in _PART_COLOURS if name in parts},
+    }
+    figure, (panel,) = _figure(10.5, 3.0, 1, 1)
+    ends = [sum(pieces.values()) for pieces in lines.values()]
+    for place, (pieces, end) in enumerate(zip(lines.values(), ends, strict=True)):
         left = 0.0
-        for colour, (piece, seconds) in zip(palette, pieces.items(), strict=False):
+        for piece, seconds in pieces.items():
+            colour = _PART_COLOURS[piece]
             panel.barh(place, seconds, left=left, color=colour, edgecolor="white", height=0.5)
-            text = f"{piece.removesuffix('_s').replace('_', ' ')}\n{seconds:.2f} s"
-            if seconds > 0.1 * whole:
+            words = piece.removesuffix("_s").replace("_", " ")
+            if seconds < 0.1 * max(ends):
+                words = words.replace(" ", "\n")
+            text = f"{words}\n{seconds:.2f} s"
+            if seconds > 0.05 * max(ends):
                 panel.annotate(
                     text, (left + seconds / 2, place), ha="center", va="center", fontsize=7.5,
                     color="white",
                 )  # fmt: skip
             left += seconds
-        panel.annotate(f"  {left:.2f} s", (left, place), va="center", fontsize=9)
-    panel.set_yticks((1, 0), list(lines))
-    panel.set_xlim(0, 1.12 * max(whole, sum(lines["unavoidable parts"].values())))
+        panel.annotate(f"  {end:.2f} s", (end, place), va="center", fontsize=9)
+    panel.set_yticks(range(len(lines)), list(lines))
+    panel.invert_yaxis()
+    panel.set_xlim(0, 1.12 * max(ends))
     panel.set_xlabel("seconds")
     return _svg(figure)
 
 
+def _stages(infer: Document) -> dict[str, float]:
+    """What follows on each other until the first result."""
+    # Headers are read while the server starts; what no stage names is Python, imports, output.
+    alone = ("server_ready_s", "golden_proof_s", "slices_s", "study_s")
+    shown = {name: infer["stages_s"][name] for name in alone}
+    rest = infer["first_result_s"]["median_s"] - sum(shown.values())
+    return {"client's start and end": max(0.0, rest), **shown}
+
+
 def svg_of_scale(document: Document) -> str:
     """Cost by length, throughput by studies at once, memory by length and over studies."""
-    figure, panels = _figure(10.5, 6.0, 2, 2)
+    figure, panels = _figure(10.5, 6.6, 2, 2)
+    figure.get_layout_engine().set(hspace=0.06)
     cost, at_once, memory, after = panels
     lengths = document["lengths"]
     slices = [row["slices"] for row in lengths]
@@ -165,9 +179,8 @@ def svg_of_scale(document: Document) -> str:
         panel.set_xticks(ticks, [str(tick) for tick in ticks])
         panel.minorticks_off()
     for panel in panels:
-        panel.set_ylim(bottom=0)
+        panel.set_ylim(0, 1.2 * panel.get_ylim()[1])  # room for the legend above the lines
         panel.grid(color=_GRID)
-    for panel in panels:
         _legend(panel)
     return _svg(figure)
 
