@@ -19,6 +19,7 @@ import click
 
 from benchmarks.conditions import (
     PACKAGES,
+    arithmetic_of,
     conditions_of_run,
     cores,
     engines_sha256_from_records,
@@ -56,6 +57,11 @@ class Bench:
     def precision(self) -> str:
         """What the served engines calculate in on this processor."""
         return served_precision(self.repository)
+
+    @property
+    def arithmetic(self) -> str:
+        """Precision and, where it is AMX that calculates in it, that: shares differ by it."""
+        return arithmetic_of(self.precision)
 
     @functools.cached_property
     def pool(self) -> Pool:

@@ -56,6 +56,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def arithmetic_of(precision: str) -> str:
+    """`f32`, `bf16`, or `bf16, AMX` where the processor multiplies bf16 in tiles."""
+    _, flags = _processor(_CPUINFO.read_text(encoding="utf-8", errors="replace"))
+    return "bf16, AMX" if precision == "bf16" and "amx_bf16" in flags else precision
+
+
 def machine_from_load(load_average_start: float) -> Machine:
     """Describe this machine at the end of a measurement."""
     model, flags = _processor(_CPUINFO.read_text(encoding="utf-8", errors="replace"))

@@ -1,12 +1,14 @@
 """A few ratios in turns -> whether one has fallen below its committed reference by more than noise.
 
     python -m benchmarks.regression            # compare, as continuous integration does
-    python -m benchmarks.regression --record   # write the reference of this precision again
+    python -m benchmarks.regression --record   # write the reference of this arithmetic again
 
 Ratios alone are compared: times differ from machine to machine, shares of the same machine's own
-limit hardly do. A share has fallen where its median is below the reference's by more than
-`_TIMES_NOISE` of the half intervals of both together, plus `_ALLOWANCE`; and only where a second,
-longer measurement says so too. Both are wide on purpose: other work on two cores moves a share.
+limit differ by the arithmetic above all, since what is around an engine weighs more beside a
+faster one. So each has a reference. A share has fallen where its median is below the reference's
+by more than `_TIMES_NOISE` of the half intervals of both together, plus `_ALLOWANCE`; and only
+where a second, longer measurement says so too. Both are wide on purpose: other work on two cores
+moves a share.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ def main(bench: Bench, record: bool, reference: Path) -> tuple[Document, str]:
         for model, client in clients.items():
             refuse_untrue_answers(client, raw, bench.pool, bench.precision, model)
         ratios = _ratios(bench, raw, clients, 1)
-        known = references(reference).get(bench.precision, {})
+        known = references(reference).get(bench.arithmetic, {})
         if not record and fallen(ratios, known):
             bench.say("A share seems to have fallen; measuring again, for longer")
             ratios = _ratios(bench, raw, clients, 2)
@@ -68,7 +70,7 @@ def main(bench: Bench, record: bool, reference: Path) -> tuple[Document, str]:
             "something better, record it: python -m benchmarks.regression --record"
         )
     document = bench.document("regression", {"ratios": found, "reference": known}, version)
-    return document, _table(document, bench.precision)
+    return document, _table(document, bench.arithmetic)
 
 
 def _ratios(
@@ -94,7 +96,7 @@ def refuse_busy_machine(load: float) -> None:
 
 
 def references(path: Path) -> dict[str, dict[str, Mapping[str, Any]]]:
-    """Ratios by precision and name; none where there is no file."""
+    """Ratios by arithmetic and name; none where there is no file."""
     if not path.is_file():
         return {}
     try:
@@ -121,24 +123,24 @@ def fallen(ratios: Mapping[str, Ratio], known: Mapping[str, Mapping[str, Any]]) 
 
 
 def _write(path: Path, bench: Bench, found: dict[str, Any]) -> None:
-    """Keep the references of other precisions; they are of other machines."""
+    """Keep the references of other arithmetics; they are of other machines."""
     document = bench.document("reference", {})
     kept: dict[str, Any] = {"ratios": {}, "conditions": {}}
     if path.is_file():
         kept |= json.loads(path.read_text(encoding="utf-8"))
-    kept["ratios"][bench.precision] = found
-    kept["conditions"][bench.precision] = document["conditions"]
+    kept["ratios"][bench.arithmetic] = found
+    kept["conditions"][bench.arithmetic] = document["conditions"]
     write_whole(path, json.dumps(kept, indent=1, sort_keys=True) + "\n")
 
 
-def _table(document: Document, precision: str) -> str:
+def _table(document: Document, arithmetic: str) -> str:
     known = document["reference"]
     rows = [
         (name, with_interval(ratio), with_interval(known[name]) if name in known else "none")
         for name, ratio in document["ratios"].items()
     ]
-    table = lines_from_rows(("share of the raw engine", "now", f"reference, {precision}"), rows)
-    return table if known else f"{table}\nNo reference for {precision}: nothing was compared."
+    table = lines_from_rows(("share of the raw engine", "now", f"reference, {arithmetic}"), rows)
+    return table if known else f"{table}\nNo reference for {arithmetic}: nothing was compared."
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ def proven_server(
     `options` may be a start of `server_start`; otherwise `everything` and `stop_deadline_s` are
     for that. `meanwhile` is called again and again while an embedded server starts, and ends that
     with what it raises. With `known` a start of a server elsewhere that this user has proven before
-    is proven with one golden slice. Raises RepositoryError, EmbeddedServerError, ServerUnreachable
+    is proven with two golden slices. Raises RepositoryError, EmbeddedServerError, ServerUnreachable
     or ServerRefused.
     """
     started = time.monotonic()

@@ -20,13 +20,15 @@ from ichclient.proven_starts import ProvenStarts
 from ichclient.transport import Transport
 
 _CHUNK_SLICES = 8
+_DRAWN_SLICES = 2
+"""Of a start that is known: an engine on the processor takes two at once."""
 
 
 class Proof:
     """What servers have to judge as recorded, and in `starts` which of their starts did.
 
-    With `known` one telling slice, drawn each time, is enough where all of them proved a start of
-    a server before; a start that they prove now is kept there.
+    With `known` two telling slices, drawn each time, are enough where all of them proved a start
+    of a server before; a start that they prove now is kept there.
     """
 
     def __init__(self, golden: Golden, known: ProvenStarts | None = None) -> None:
@@ -47,9 +49,9 @@ class Proof:
         places = list(range(len(golden.hu)))
         telling = golden.telling()
         if self._known is not None and telling:
-            first = secrets.choice(telling)
-            places.remove(first)
-            answers.append(_true_answer(transport, golden.taken([first])))
+            drawn = _drawn(telling)
+            places = [place for place in places if place not in drawn]
+            answers.append(_true_answer(transport, golden.taken(drawn)))
             start = _only_start(answers)
             if start is not None and self._known.knows(self._digest(start, answers)):
                 self.starts.add(start)
@@ -67,6 +69,11 @@ class Proof:
     def _digest(self, start: str, answers: list[ChunkScores]) -> str:
         text = f"{start} {answers[0].provenance[0]} {self.golden.sha256()}"
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _drawn(places: list[int]) -> list[int]:
+    """A few of the places, so that nobody knows which."""
+    return secrets.SystemRandom().sample(places, min(_DRAWN_SLICES, len(places)))
 
 
 def _true_answer(transport: Transport, golden: Golden) -> ChunkScores:

@@ -23,7 +23,7 @@ class WarmServer:
     """An embedded server kept between studies, or a server elsewhere, proven for each of them.
 
     Who answers at an address may have changed since the study before, so a server elsewhere is
-    connected to and proven anew, with one golden slice where its start is a known one; an embedded
+    connected to and proven anew, with two golden slices where its start is a known one; an embedded
     one is proven once for each start. `start_failed`
     says whether the last attempt to have a server came to nothing: no other study would be judged.
     """

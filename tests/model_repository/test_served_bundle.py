@@ -99,13 +99,22 @@ def test_two_requests_at_once_get_the_bits_they_get_alone(
                 np.testing.assert_array_equal(found[name], values, err_msg=name)
 
 
-def test_a_slice_scores_the_same_in_any_chunk(
-    ask: Ask, released_spec: EnsembleSpec, make_hu: Callable[..., HU], score_tolerance: float
+@pytest.mark.parametrize("model", ["ich_fused", "ich_ensemble"])
+def test_a_slice_gets_the_same_bits_alone_beside_any_other_and_in_any_place(
+    ask: Ask, golden: Golden, model: str
 ) -> None:
-    hu = make_hu(released_spec.grid, slices=4, seed=8)
-    whole = ask("ich_ensemble", {"HU": hu})["SCORE"]
-    parts = [ask("ich_ensemble", {"HU": hu[part]})["SCORE"] for part in (slice(1), slice(1, 4))]
-    np.testing.assert_allclose(np.concatenate(parts), whole, atol=score_tolerance)
+    count = len(golden.hu)
+    alone = [ask(model, {"HU": golden.hu[[place]]}) for place in range(count)]
+    rng = np.random.default_rng(5)
+    for chunk in (
+        [*range(count)],
+        [*range(count)][::-1],
+        *(rng.permutation(count)[:7] for _ in range(3)),
+    ):
+        found = ask(model, {"HU": golden.hu[chunk]})
+        for name in ("SCORE", "MEMBER_SCORES", "MASK", "LESION_MM2", "BRAIN_MM2"):
+            expected = np.concatenate([alone[place][name] for place in chunk])
+            np.testing.assert_array_equal(found[name], expected, err_msg=f"{name} of {chunk}")
 
 
 def test_study_under_the_server_is_the_rule_on_in_process_slices(

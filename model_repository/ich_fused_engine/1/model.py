@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openvino
 import triton_python_backend_utils as pb_utils
 
@@ -21,19 +22,22 @@ from ichcore.unjudged import nothing_from_outputs, with_unsound_hu_marked
 from ichcore.wire import build_record_file
 
 _MOST_STREAMS = 4
+_PIECE_SLICES = 2
+"""Slices that a core takes at once: it reads the weights once for both."""
 _UNDER_WAY = 2
-"""Slices that OpenVINO holds for each stream: one that runs, and one that waits for it."""
+"""Pieces that OpenVINO holds for each stream: one that runs, and one that waits for it."""
 _CACHE_VARIABLE = "ICH_ENGINE_CACHE"
 """Names a folder in which compiled graphs are kept; without it none is."""
 _KEPT_ENGINES = 16
 
 
 class TritonPythonModel:
-    """The slices of a request run one by one, as many side by side as there are cores.
+    """The slices of a request run in pieces, as many side by side as there are cores.
 
-    Cores that work on one slice together wait for each other at every layer, and for whatever else
-    the machine does; cores with a slice each do not. A graph whose shape is fixed to one slice is
-    also the faster one, and no slice's score depends on which others came with it.
+    Cores that work on one piece together wait for each other at every layer, and for whatever else
+    the machine does; cores with a piece each do not. A graph of a fixed shape is also the faster
+    one. OpenVINO calculates every slice of a piece by itself, so its score has the same bits
+    whatever else came with it; tests hold it to that.
 
     A slice that cannot be judged gets NaN in the first output (a member's LOGIT, the fused
     engine's SCORE), and the next step refuses it.
@@ -82,32 +86,37 @@ class TritonPythonModel:
     def _tensors(self, hu: Any) -> dict[str, Any]:
         """Every output for HU [N, S, R, C].
 
-        OpenVINO's own threads do the work. Threads of Python that called it were seen to wait for
-        each other for ever.
+        OpenVINO's own threads do the work. Threads of Python that make their first tensor at once
+        wait for each other for ever, in version 2026.4.
         """
         made = nothing_from_outputs(self._outputs, len(hu))
+        places = range(0, len(hu), _PIECE_SLICES)
         most = len(self._under_way)
         try:
-            for place in range(len(hu)):
-                if place >= most:
-                    self._take(place - most, made)
-                one = hu[place : place + 1]
-                self._under_way[place % most].start_async([one], share_inputs=True)
-            for place in range(max(0, len(hu) - most), len(hu)):
-                self._take(place, made)
+            for number, place in enumerate(places):
+                if number >= most:
+                    self._take(number - most, made)
+                piece = hu[place : place + _PIECE_SLICES]
+                if len(piece) < _PIECE_SLICES:  # the last slice of an odd number, twice
+                    piece = np.repeat(piece, _PIECE_SLICES, axis=0)
+                self._under_way[number % most].start_async([piece], share_inputs=True)
+            for number in range(max(0, len(places) - most), len(places)):
+                self._take(number, made)
         finally:
             for request in self._under_way:  # they read HU in its place
                 with contextlib.suppress(RuntimeError):
                     request.wait()
         return made
 
-    def _take(self, place: int, made: dict[str, Any]) -> None:
-        """Wait for the slice at `place`, and put its outputs there."""
-        request = self._under_way[place % len(self._under_way)]
+    def _take(self, number: int, made: dict[str, Any]) -> None:
+        """Wait for the piece of this number, and put its outputs where its slices are."""
+        request = self._under_way[number % len(self._under_way)]
         request.wait()
         results = request.results
+        place = number * _PIECE_SLICES
         for name, values in made.items():
-            values[place] = results[name][0]
+            there = values[place : place + _PIECE_SLICES]
+            there[:] = results[name][: len(there)]
 
 
 def _compiled(core: Any, graph: Path, properties: dict[str, Any]) -> Any:
@@ -129,11 +138,11 @@ def _compiled(core: Any, graph: Path, properties: dict[str, Any]) -> Any:
 
 
 def _made(core: Any, graph: Path, properties: dict[str, Any]) -> Any:
-    """The graph compiled for one slice."""
+    """The graph compiled for pieces."""
     model = core.read_model(graph)
-    one = model.inputs[0].get_partial_shape()
-    one[0] = 1
-    model.reshape(one)
+    piece = model.inputs[0].get_partial_shape()
+    piece[0] = _PIECE_SLICES
+    model.reshape(piece)
     return core.compile_model(model, "CPU", properties)
 
 
@@ -142,8 +151,8 @@ def _key(core: Any, graph: Path, properties: dict[str, Any]) -> str:
     processor = core.get_property("CPU", "FULL_DEVICE_NAME")
     capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     cores = len(os.sched_getaffinity(0))
-    shape = "one slice"
-    made_for = [openvino.get_version(), processor, sorted(capabilities), cores, properties, shape]
+    made_for = [openvino.get_version(), processor, sorted(capabilities), cores, properties,
+                _PIECE_SLICES]  # fmt: skip
     text = json.dumps(made_for, sort_keys=True).encode()
     return hashlib.sha256(text + hashlib.sha256(graph.read_bytes()).digest()).hexdigest()
 
