@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from ichclient.access import OPEN, ServerAccess
 from ichclient.caches import cache_folder
@@ -24,12 +25,17 @@ from ichclient.proven_starts import ProvenStarts
 from ichclient.repository import default_repository, verified_repository
 from ichclient.serverlog import new_log_path
 from ichclient.transport import DEADLINE_S, RETRY_FOR_S, Transport, TritonTransport
+from ichcore import Grid
 from ichcore.wire import ENSEMBLE_MODEL, FUSED_MODEL, STUDY_MODEL
 
 # Nobody starts an embedded server again once it has ended.
 _EMBEDDED_RETRY_FOR_S = 2.0
 # Behind one address servers may answer in any order, so one may have to be asked for a few times.
 _PROOFS_PER_START = 8
+
+
+Reached: TypeAlias = Callable[[Grid], object]
+"""Hears of the grid of a server that was reached and is not proven yet."""
 
 
 @dataclass(frozen=True)
@@ -137,14 +143,15 @@ def proven_server(
     known: bool = False,
     stop_deadline_s: float = 0.0,
     meanwhile: Callable[[], object] = lambda: None,
+    reached: Reached = lambda _: None,
 ) -> Iterator[ProvenServer]:
     """Connect, or start and connect, and prove before anything is trusted.
 
     `options` may be a start of `server_start`; otherwise `everything` and `stop_deadline_s` are
     for that. `meanwhile` is called again and again while an embedded server starts, and ends that
-    with what it raises. With `known` a start of a server elsewhere that this user has proven before
-    is proven with two golden slices. Raises RepositoryError, EmbeddedServerError, ServerUnreachable
-    or ServerRefused.
+    with what it raises; `reached` is called once before one server is proven. With `known` a start
+    of a server elsewhere that this user has proven before is proven with two golden slices. Raises
+    RepositoryError, EmbeddedServerError, ServerUnreachable or ServerRefused.
     """
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
@@ -152,15 +159,15 @@ def proven_server(
             begin = server_start(options, everything=everything, stop_deadline_s=stop_deadline_s)
             options = stack.enter_context(begin)
         if isinstance(options, ServerStart):
-            proven = _proven_start(options, started, meanwhile)
+            proven = _proven_start(options, started, meanwhile, reached)
         else:
-            proven = _proven_elsewhere(options, started, known=known)
+            proven = _proven_elsewhere(options, started, reached, known=known)
         yield stack.enter_context(proven)
 
 
 @contextmanager
 def _proven_start(
-    start: ServerStart, started: float, meanwhile: Callable[[], object]
+    start: ServerStart, started: float, meanwhile: Callable[[], object], reached: Reached
 ) -> Iterator[ProvenServer]:
     server = start.server.ready(meanwhile=meanwhile)
     with (
@@ -173,7 +180,7 @@ def _proven_start(
         _told_of_log(start.log_path),
     ):
         proof = Proof(start.golden)
-        timings = _timed_proof(transport, proof, started)
+        timings = _timed_proof(transport, proof, started, reached)
         yield ProvenServer(
             server.url, server.pid, start.log_path, transport, proof, timings, start.repository
         )
@@ -181,13 +188,13 @@ def _proven_start(
 
 @contextmanager
 def _proven_elsewhere(
-    options: ServerOptions, started: float, *, known: bool
+    options: ServerOptions, started: float, reached: Reached, *, known: bool
 ) -> Iterator[ProvenServer]:
     golden = golden_from_file(_golden_path(options, options.repository))
     starts = ProvenStarts(cache_folder(os.environ)) if known and not options.prove else None
     proof = Proof(golden, starts)
     with _transport_elsewhere(options, proof) as transport:
-        timings = _timed_proof(transport, proof, started)
+        timings = _timed_proof(transport, proof, started, reached)
         url = str(options.url)
         yield ProvenServer(url, None, None, transport, proof, timings, options.repository)
 
@@ -215,8 +222,12 @@ def _prove(transport: Transport, proof: Proof) -> None:
         proof.refuse_untrue_server(transport)
 
 
-def _timed_proof(transport: Transport, proof: Proof, started: float) -> dict[str, float]:
+def _timed_proof(
+    transport: Transport, proof: Proof, started: float, reached: Reached
+) -> dict[str, float]:
     ready = time.monotonic()
+    if not isinstance(transport, ServerPool):  # which knows no server that has not proven itself
+        reached(transport.metadata().grid)
     _prove(transport, proof)
     return {"server_ready_s": ready - started, "golden_proof_s": time.monotonic() - ready}
 

@@ -19,9 +19,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from ichclient.ahead import ChunksAhead
 from ichclient.allocation import keep_memory
 from ichclient.combination import combination_from_spec, known_spec
-from ichclient.connect import ProvenServer, ServerOptions, ServerStart, proven_server
+from ichclient.connect import ProvenServer, Reached, ServerOptions, ServerStart, proven_server
 from ichclient.dicom import headers_from_path
 from ichclient.errors import NothingFound, PartialResult, RefusedInput, ServerRefused
 from ichclient.headers import Scan, Warning_
@@ -40,7 +41,7 @@ from ichclient.site_point import refuse_other_spec, site_decision
 from ichclient.slabs import series_in_slabs
 from ichclient.sources import SourceOptions, opened_source
 from ichclient.sources.options import Progress
-from ichclient.stream import Judged, judged_from_slices
+from ichclient.stream import Chunks, Judged, judged_from_chunks
 from ichclient.told import (
     considered,
     file_groups,
@@ -55,7 +56,7 @@ from ichclient.told import (
 )
 from ichclient.tracing import traced_study
 from ichclient.warm import WarmServer
-from ichcore import SliceScores, StudyScore
+from ichcore import Grid, SliceScores, StudyScore
 
 Judge: TypeAlias = ServerOptions | ServerStart | WarmServer | ProvenServer
 """Who judges a study: the server of these options, one that was started, or one that is shared."""
@@ -140,6 +141,7 @@ def result_from_path(
         ThreadPoolExecutor(1, thread_name_prefix="ichclient-read") as reader,
     ):
         reading = reader.submit(study_from_path, opened, series_uid, book, slab_mm)
+        ahead = ChunksAhead(reader, lambda grid: chunks_from_study(reading.result(), grid, held))
         progress("reading", 0, 0)
         # No server is asked for a study that is refused at once; an embedded one starts meanwhile.
         starts = isinstance(judge, ServerStart) or (
@@ -148,11 +150,12 @@ def result_from_path(
         give_a_moment(reading, GLIMPSE_S if starts else MOMENT_S)
         progress("server", 0, 0)
         with (
+            contextlib.closing(ahead),
             refusal_first(reading),
-            _server(judge, meanwhile=partial(raise_refusal, reading)) as server,
+            _server(judge, partial(raise_refusal, reading), ahead.begin) as server,
         ):
             study = reading.result()
-            result, judged = result_from_study(study, server, progress, started, held)
+            result, judged = result_from_study(study, server, progress, started, ahead.chunks)
         if out is not None:
             progress("report", 0, 0)
             result, files = files_from_judged(study.series, book, judged, result, held)
@@ -168,16 +171,25 @@ def result_from_study(
     server: ProvenServer,
     progress: Progress,
     started: float,
-    held: HeldSlices | None = None,
+    chunks_on: Callable[[Grid], Chunks] | None = None,
 ) -> tuple[Result, Judged]:
     """Judge a study on a proven server; `started` is when its whole chain began (monotonic s).
 
-    All of its calls carry one trace, whose random number the result tells. Slices that pass are
-    left in `held`, for whoever draws them.
+    All of its calls carry one trace, whose random number the result tells. `chunks_on` gives the
+    chunks of the study on a grid, begun already or held as they pass.
     """
     with traced_study() as trace_id:
-        result, judged = _judged_study(study, server, progress, started, held)
+        result, judged = _judged_study(
+            study, server, progress, started, chunks_on or partial(chunks_from_study, study)
+        )
     return replace(result, trace_id=trace_id), judged
+
+
+def chunks_from_study(study: Study, grid: Grid, held: HeldSlices | None = None) -> Chunks:
+    """The chunks of a study's series; slices that pass are left in `held`, for who draws them."""
+    slices = hu_slices_from_series(study.series, book=study.book)
+    passing = slices if held is None else held.as_they_pass(slices)
+    return Chunks(passing, grid, close=slices.close)
 
 
 def _judged_study(
@@ -185,7 +197,7 @@ def _judged_study(
     server: ProvenServer,
     progress: Progress,
     started: float,
-    held: HeldSlices | None,
+    chunks_on: Callable[[Grid], Chunks],
 ) -> tuple[Result, Judged]:
     series, transport = study.series, server.transport
     facts = transport.metadata()
@@ -196,12 +208,9 @@ def _judged_study(
     count = len(series.slices)
     before = time.monotonic()
     interruptions = transport.interruptions
-    with contextlib.closing(hu_slices_from_series(series, book=study.book)) as slices:
-        judged = judged_from_slices(
-            slices if held is None else held.as_they_pass(slices),
-            transport,
-            facts.grid,
-            on_judged=lambda done: progress("slices", done, count),
+    with contextlib.closing(chunks_on(facts.grid)) as chunks:
+        judged = judged_from_chunks(
+            chunks, transport, on_judged=lambda done: progress("slices", done, count)
         )
     if len(judged.score) != count:
         raise PartialResult(f"Only {len(judged.score)} of {count} slices were judged; try again.")
@@ -278,9 +287,11 @@ def _slice_scores(judged: Judged, series: Series) -> SliceScores:
     )
 
 
-def _server(judge: Judge, meanwhile: Callable[[], object]) -> AbstractContextManager[ProvenServer]:
+def _server(
+    judge: Judge, meanwhile: Callable[[], object], reached: Reached
+) -> AbstractContextManager[ProvenServer]:
     if isinstance(judge, ProvenServer):
         return contextlib.nullcontext(judge)
     if isinstance(judge, WarmServer):
-        return judge.lent()
-    return proven_server(judge, known=True, meanwhile=meanwhile)
+        return judge.lent(reached)
+    return proven_server(judge, known=True, meanwhile=meanwhile, reached=reached)

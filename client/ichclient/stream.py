@@ -7,6 +7,7 @@ as one byte per pixel, so 300 slices cost 5 MB.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -48,36 +49,55 @@ class Judged:
         return tuple(warning for told in self.slice_warnings for warning in told)
 
 
-def judged_from_slices(
-    slices: Iterable[HUSlice],
-    transport: Transport,
-    grid: Grid,
-    *,
-    on_judged: Callable[[int], None] = lambda _: None,
+class Chunks:
+    """The slices of a series on `grid`, in chunks and in order; to be iterated once, and closed.
+
+    `slice_warnings` grows as slices pass: what was to be said of each.
+    """
+
+    def __init__(
+        self, slices: Iterable[HUSlice], grid: Grid, *, close: Callable[[], None] = lambda: None
+    ) -> None:
+        self.grid = grid
+        self.close = close
+        """Takes no further slice."""
+        self.slice_warnings: list[tuple[Warning_, ...]] = []
+        self._slices = slices
+        self._chunks = chunks_from_items(items_from_slices(self._noted(), grid))
+        self._made: list[list[Item]] = []
+
+    def make_first(self) -> None:
+        """Decode the first chunk and put it on the grid before anybody asks for it."""
+        self._made.extend(itertools.islice(self._chunks, 1))
+
+    def __iter__(self) -> Iterator[list[Item]]:
+        """Each chunk, made when it is asked for."""
+        yield from self._made
+        yield from self._chunks
+
+    def _noted(self) -> Iterator[HUSlice]:
+        for one in self._slices:
+            self.slice_warnings.append(one.warnings)
+            yield one
+
+
+def judged_from_chunks(
+    chunks: Chunks, transport: Transport, *, on_judged: Callable[[int], None] = lambda _: None
 ) -> Judged:
-    """Send the slices in chunks, a few in flight; `on_judged` hears how many are done.
+    """Send the chunks, a few in flight; `on_judged` hears how many slices are done.
 
     Raises what the transport raises; the rest is then neither decoded nor sent.
     """
     parts: list[Judged] = []
-    told: list[tuple[Warning_, ...]] = []
-    items = items_from_slices(_noted(slices, told), grid)
     # Without waiting: whoever closes the transport ends the calls that are under way.
     answers = answers_in_order(
-        chunks_from_items(items), lambda chunk: transport.infer(hu_from_chunk(chunk)), wait=False
+        chunks, lambda chunk: transport.infer(hu_from_chunk(chunk)), wait=False
     )
     with contextlib.closing(answers):
         for chunk, answer in answers:
-            parts.append(_judged(answer, chunk, grid))
+            parts.append(_judged(answer, chunk, chunks.grid))
             on_judged(sum(len(part.score) for part in parts))
-    return _joined(parts, tuple(told))
-
-
-def _noted(slices: Iterable[HUSlice], told: list[tuple[Warning_, ...]]) -> Iterator[HUSlice]:
-    """The slices as they pass, and what was to be said of each."""
-    for one in slices:
-        told.append(one.warnings)
-        yield one
+    return _joined(parts, tuple(chunks.slice_warnings))
 
 
 def _judged(answer: ChunkScores, chunk: list[Item], grid: Grid) -> Judged:

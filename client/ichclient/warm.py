@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from types import TracebackType
 
-from ichclient.connect import ProvenServer, ServerOptions, proven_server
+from ichclient.connect import ProvenServer, Reached, ServerOptions, proven_server
 from ichclient.errors import ServerError
 from ichclient.process import is_running
 
@@ -24,8 +24,8 @@ class WarmServer:
 
     Who answers at an address may have changed since the study before, so a server elsewhere is
     connected to and proven anew, with two golden slices where its start is a known one; an embedded
-    one is proven once for each start. `start_failed`
-    says whether the last attempt to have a server came to nothing: no other study would be judged.
+    one is proven once for each start. `start_failed` says whether the last attempt to have a
+    server came to nothing: no other study would be judged.
     """
 
     def __init__(self, options: ServerOptions) -> None:
@@ -47,12 +47,13 @@ class WarmServer:
         self._stack.__exit__(kind, error, trace)
 
     @contextmanager
-    def lent(self) -> Iterator[ProvenServer]:
+    def lent(self, reached: Reached = lambda _: None) -> Iterator[ProvenServer]:
         """A proven server for one study; raises what `proven_server` raises.
 
-        A server that gave an error is ended, so that the next study meets a new one.
+        Before a server is proven `reached` is called. A server that gave an error is ended, so that
+        the next study meets a new one.
         """
-        server = self._kept() or self._started()
+        server = self._kept() or self._started(reached)
         try:
             yield server
         except ServerError:
@@ -72,9 +73,10 @@ class WarmServer:
             return None
         return replace(self._server, timings=dict.fromkeys(self._server.timings, 0.0))
 
-    def _started(self) -> ProvenServer:
+    def _started(self, reached: Reached) -> ProvenServer:
         self.start_failed = True
-        self._server = self._stack.enter_context(proven_server(self._options, known=True))
+        proven = proven_server(self._options, known=True, reached=reached)
+        self._server = self._stack.enter_context(proven)
         self.start_failed = False
         return self._server
 

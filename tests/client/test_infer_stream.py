@@ -13,7 +13,7 @@ import pytest
 from ichclient.errors import ServerUnreachable
 from ichclient.headers import SliceHeader
 from ichclient.hounsfield import HUSlice
-from ichclient.stream import judged_from_slices
+from ichclient.stream import Chunks, judged_from_chunks
 from ichcore import NoSlicesError
 from ichcore.flight import IN_FLIGHT
 from ichcore.items import CHUNK_SLICES, items_from_slices
@@ -32,10 +32,9 @@ def middle(hu: np.ndarray[Any, Any]) -> list[float]:
 @pytest.mark.parametrize("count", [1, CHUNK_SLICES, CHUNK_SLICES + 1, 4 * CHUNK_SLICES + 3])
 def test_scores_come_back_in_the_order_of_the_slices(fake_transport: Any, count: int) -> None:
     done: list[int] = []
-    judged = judged_from_slices(
-        (plane(index) for index in range(count)),
+    judged = judged_from_chunks(
+        Chunks((plane(index) for index in range(count)), fake_transport.spec.grid),
         fake_transport,
-        fake_transport.spec.grid,
         on_judged=done.append,
     )
     assert judged.score.tolist() == [0.5 + index / 4096 for index in range(count)]
@@ -46,7 +45,7 @@ def test_scores_come_back_in_the_order_of_the_slices(fake_transport: Any, count:
 
 
 def test_a_mask_keeps_its_probability_within_half_a_step(fake_transport: Any) -> None:
-    judged = judged_from_slices([plane(0)], fake_transport, fake_transport.spec.grid)
+    judged = judged_from_chunks(Chunks([plane(0)], fake_transport.spec.grid), fake_transport)
     assert judged.mask.dtype == np.uint8
     assert abs(judged.mask[0, 0, 0] / 255 - 0.25) <= 0.5 / 255
 
@@ -72,7 +71,7 @@ def test_no_more_chunks_are_in_flight_than_allowed(fake_transport: Any) -> None:
             yield plane(index)
 
     fake_transport.on_infer = on_infer
-    judged_from_slices(slices(), fake_transport, fake_transport.spec.grid)
+    judged_from_chunks(Chunks(slices(), fake_transport.spec.grid), fake_transport)
     assert most == IN_FLIGHT
     assert taken == 4 * CHUNK_SLICES
 
@@ -91,13 +90,13 @@ def test_a_server_that_is_gone_ends_the_decoding_too(fake_transport: Any) -> Non
 
     fake_transport.on_infer = gone
     with pytest.raises(ServerUnreachable, match="gone"):
-        judged_from_slices(slices(), fake_transport, fake_transport.spec.grid)
+        judged_from_chunks(Chunks(slices(), fake_transport.spec.grid), fake_transport)
     assert taken <= (IN_FLIGHT + 1) * CHUNK_SLICES
 
 
 def test_no_slices_are_an_error_and_not_a_negative(fake_transport: Any) -> None:
     with pytest.raises(NoSlicesError):
-        judged_from_slices([], fake_transport, fake_transport.spec.grid)
+        judged_from_chunks(Chunks([], fake_transport.spec.grid), fake_transport)
 
 
 def test_neighbours_come_along_and_the_edges_are_repeated(

@@ -42,7 +42,7 @@ class Case:
 def case_from_folder(folder: Path, served: RunningServer) -> Case:
     from ichclient.hounsfield import hu_slices_from_series
     from ichclient.infer import study_from_path
-    from ichclient.stream import judged_from_slices
+    from ichclient.stream import Chunks, judged_from_chunks
     from ichclient.transport import TritonTransport
 
     series = study_from_path(folder).series
@@ -57,7 +57,7 @@ def case_from_folder(folder: Path, served: RunningServer) -> Case:
         "PIXEL_SPACING_MM": np.array(spacing_mm, dtype=np.float64),
     }
     with TritonTransport(served.url, model="ich_ensemble") as transport:
-        judged = judged_from_slices(slices, transport, transport.metadata().grid)
+        judged = judged_from_chunks(Chunks(slices, transport.metadata().grid), transport)
         values = (judged.score, judged.member_scores, judged.lesion_mm2, judged.brain_mm2)
         study = transport.study(SliceScores(*values, position_mm, judged.provenance))
     return Case(inputs, judged, study)
