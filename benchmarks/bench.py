@@ -24,6 +24,7 @@ from benchmarks.conditions import (
     cores,
     engines_sha256_from_records,
     load_average,
+    machine_from_load,
     now_utc,
 )
 from benchmarks.data import Pool, default_studies, pool_from_studies
@@ -61,7 +62,7 @@ class Bench:
     @property
     def arithmetic(self) -> str:
         """Precision and, where it is AMX that calculates in it, that: shares differ by it."""
-        return arithmetic_of(self.precision)
+        return arithmetic_of(self.precision, machine_from_load(self.load_start).vector_flags)
 
     @functools.cached_property
     def pool(self) -> Pool:

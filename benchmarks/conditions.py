@@ -56,10 +56,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def arithmetic_of(precision: str) -> str:
+def arithmetic_of(precision: str, vector_flags: Iterable[str]) -> str:
     """`f32`, `bf16`, or `bf16, AMX` where the processor multiplies bf16 in tiles."""
-    _, flags = _processor(_CPUINFO.read_text(encoding="utf-8", errors="replace"))
-    return "bf16, AMX" if precision == "bf16" and "amx_bf16" in flags else precision
+    return "bf16, AMX" if precision == "bf16" and "amx_bf16" in vector_flags else precision
 
 
 def machine_from_load(load_average_start: float) -> Machine:

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from benchmarks.conditions import arithmetic_of
 from benchmarks.data import CHECKOUT
 from benchmarks.errors import BenchmarkError
 from benchmarks.targets import Documents, documents_from_folder, targets_from_documents
@@ -38,7 +39,7 @@ def sizing_table(documents: Documents) -> str:
     scale = documents["scale"]
     sizing, machine = scale["sizing"], scale["conditions"]["machine"]
     rows = [
-        (f"{machine['cpu_model']}, {scale['conditions']['precision']}", str(machine["cores"]),
+        (f"{machine['cpu_model']}, {_arithmetic(scale)}", str(machine["cores"]),
          f"{sizing['studies_per_hour']:.0f}", f"{sizing['studies_per_hour_per_core']:.0f}",
          str(sizing["at_once"]))
     ]  # fmt: skip
@@ -51,7 +52,7 @@ def sizing_table(documents: Documents) -> str:
 
 
 def conditions_line(documents: Documents) -> str:
-    """Processor, precision, load and form of the results, in a sentence or two."""
+    """Processor, arithmetic, load and form of the results, in a sentence or two."""
     if not documents:
         return "Nothing was measured yet."
     told = dict.fromkeys(_conditions(one) for one in documents.values())
@@ -69,9 +70,13 @@ def conditions_line(documents: Documents) -> str:
 
 
 def _conditions(document: Mapping[str, Any]) -> str:
+    machine = document["conditions"]["machine"]
+    return f"{machine['cpu_model']}, {machine['cores']} cores, {_arithmetic(document)}"
+
+
+def _arithmetic(document: Mapping[str, Any]) -> str:
     conditions = document["conditions"]
-    machine = conditions["machine"]
-    return f"{machine['cpu_model']}, {machine['cores']} cores, {conditions['precision']}"
+    return arithmetic_of(conditions["precision"], conditions["machine"]["vector_flags"])
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
