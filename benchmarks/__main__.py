@@ -1,6 +1,6 @@
 """The whole set, one benchmark after the other -> result files, the page and the tables.
 
-    python -m benchmarks           # some 25 minutes on two cores with bf16 that do nothing else
+    python -m benchmarks           # 24 to 28 minutes on two cores with bf16 that do nothing else
     python -m benchmarks --quick   # two minutes: a few ratios against their committed references
 
 Each runs in a process of its own. One that fails leaves its former result alone, and the others
