@@ -47,9 +47,7 @@ class Proof:
             raise ServerRefused(_other_bundle("its grid differs from that of the golden slices"))
         answers: list[ChunkScores] = []
         places = list(range(len(golden.hu)))
-        telling = golden.telling()
-        if self._known is not None and telling:
-            drawn = _drawn(telling)
+        if self._known is not None and (drawn := _drawn(golden.telling())):
             places = [place for place in places if place not in drawn]
             answers.append(_true_answer(transport, golden.taken(drawn)))
             start = _only_start(answers)

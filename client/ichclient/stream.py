@@ -64,16 +64,15 @@ class Chunks:
         self.slice_warnings: list[tuple[Warning_, ...]] = []
         self._slices = slices
         self._chunks = chunks_from_items(items_from_slices(self._noted(), grid))
-        self._made: list[list[Item]] = []
 
     def make_first(self) -> None:
         """Decode the first chunk and put it on the grid before anybody asks for it."""
-        self._made.extend(itertools.islice(self._chunks, 1))
+        first = list(itertools.islice(self._chunks, 1))
+        self._chunks = itertools.chain(first, self._chunks)
 
     def __iter__(self) -> Iterator[list[Item]]:
         """Each chunk, made when it is asked for."""
-        yield from self._made
-        yield from self._chunks
+        return self._chunks
 
     def _noted(self) -> Iterator[HUSlice]:
         for one in self._slices:

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.client.planes import plane
 
 from ichclient import connect
 from ichclient.ahead import ChunksAhead
 from ichclient.connect import ServerOptions
 from ichclient.errors import RefusedInput, ServerRefused
-from ichclient.headers import SliceHeader
 from ichclient.hounsfield import HUSlice
 from ichclient.infer import result_from_path
 from ichclient.proof import Proof
@@ -31,11 +31,9 @@ class Source:
         self.taken, self.closed = 0, threading.Event()
 
     def slices(self) -> Iterator[HUSlice]:
-        header = SliceHeader(Path("x"), "x")
         for index in range(3 * CHUNK_SLICES):
             self.taken += 1
-            hu = np.full((32, 48), index, dtype=np.float32)
-            yield HUSlice(hu, 6.0, 6.0, header, air=True, bone=True)
+            yield plane(index)
 
     def chunks(self, grid: Grid) -> Chunks:
         return Chunks(self.slices(), grid, close=self.closed.set)

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.client.planes import plane
 
 from ichclient.errors import ServerUnreachable
-from ichclient.headers import SliceHeader
 from ichclient.hounsfield import HUSlice
 from ichclient.stream import Chunks, judged_from_chunks
 from ichcore import NoSlicesError
 from ichcore.flight import IN_FLIGHT
 from ichcore.items import CHUNK_SLICES, items_from_slices
-
-
-def plane(hu: float) -> HUSlice:
-    values = np.full((32, 48), hu, dtype=np.float32)
-    return HUSlice(values, 6.0, 6.0, SliceHeader(Path("x"), "x"), air=True, bone=True)
 
 
 def middle(hu: np.ndarray[Any, Any]) -> list[float]:

@@ -97,8 +97,8 @@ class TritonPythonModel:
                 if number >= most:
                     self._take(number - most, made)
                 piece = hu[place : place + _PIECE_SLICES]
-                if len(piece) < _PIECE_SLICES:  # the last slice of an odd number, twice
-                    piece = np.repeat(piece, _PIECE_SLICES, axis=0)
+                if len(piece) < _PIECE_SLICES:  # the last of them, filled up with itself
+                    piece = np.resize(piece, (_PIECE_SLICES, *piece.shape[1:]))
                 self._under_way[number % most].start_async([piece], share_inputs=True)
             for number in range(max(0, len(places) - most), len(places)):
                 self._take(number, made)
